@@ -38,7 +38,7 @@ class Answers:
     def mmap(self, fd: int, length: int, offset: int) -> mmap.mmap:
         raise AssertionError("not asked for")
 
-    def messages(self) -> list[str]:
+    def messages(self, fd: int) -> list[str]:
         return []
 
 
@@ -111,7 +111,7 @@ def test_real_kernel_opens_maps_and_closes(tmp_path: Path) -> None:
     assert not os.get_inheritable(fd)
     kernel.close(fd)
     assert path.read_bytes()[4096] == 1
-    assert kernel.messages() == []
+    assert kernel.messages(0) == []
 
 
 def test_real_kernel_reports_what_the_system_says() -> None:

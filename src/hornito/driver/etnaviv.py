@@ -189,7 +189,10 @@ class EtnavivDevice:
             raise self._killed(submit.fence, -status)
 
     def _killed(self, fence: int, code: int) -> DeviceError:
-        why, line = explain(self._kernel.messages(), fence) or (Refusal("unknown", "the kernel log can't be read"), "")
+        why, line = explain(self._kernel.messages(self._fd), fence) or (
+            Refusal("unknown", "the kernel log can't be read"),
+            "",
+        )
         job = "the job" if why.job is None else f"job {why.job}"
         where = "" if why.address is None else f" at {why.address:#010x}"
         text = f"{self._name}: {job} was killed ({os.strerror(code)}); unit {why.unit}{where}: {why.reason}"
