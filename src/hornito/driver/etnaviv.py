@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from hornito.driver.addresses import Addresses
 from hornito.driver.buffers import BufferObject, wait_for
+from hornito.driver.device import check_inputs
 from hornito.driver.failures import device_errors
 from hornito.driver.node import Node, ask_node, open_node
 from hornito.errors import BadInput, DeviceError
@@ -216,6 +217,7 @@ class EtnavivLoaded:
                     with place_of.access(Prep.WRITE):
                         place_of.bytes()[: len(buffer.data)] = buffer.data
                     place_of.unmap()
+            self._ports = placed.inputs
             self._inputs = [_Edge(port, self._buffers[port.buffer]) for port in placed.inputs]
             self._outputs = [_Edge(port, self._buffers[port.buffer]) for port in placed.outputs]
         except BaseException:
@@ -240,10 +242,7 @@ class EtnavivLoaded:
     def run(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         with self._device.using():
             self._check_open()
-            if len(inputs) != len(self._inputs):
-                raise BadInput(f"{len(inputs)} inputs given; the submission takes {len(self._inputs)}")
-            for edge, array in zip(self._inputs, inputs, strict=True):
-                edge.check(array)
+            check_inputs(self._ports, inputs)
             for edge, array in zip(self._inputs, inputs, strict=True):
                 edge.write(array)
             self._device.execute(self._submit)
@@ -291,21 +290,11 @@ class _Edge:
     """Where an input or output meets the CPU: an array that shows the device's memory."""
 
     def __init__(self, port: Port, buffer: BufferObject) -> None:
-        tensor = port.tensor
-        self._name = f"tensor {tensor.index} ({tensor.name})"
+        dtype = np.dtype(port.tensor.dtype)
         self._buffer = buffer
-        self._dtype = np.dtype(tensor.dtype)
-        self._shape = tensor.shape
-        self._shifted = self._dtype == np.int8
-        seen = np.uint8 if self._shifted else self._dtype
+        self._shifted = dtype == np.int8
         place = buffer.bytes()[port.offset : port.offset + port.bytes]
-        self._memory: NDArray[Any] = place.view(seen).reshape(tensor.shape)
-
-    def check(self, array: NDArray[Any]) -> None:
-        if array.dtype != self._dtype or array.shape != self._shape:
-            raise BadInput(
-                f"{self._name} is {self._dtype} of shape {self._shape}; got {array.dtype} of shape {array.shape}"
-            )
+        self._memory: NDArray[Any] = place.view(np.uint8 if self._shifted else dtype).reshape(port.tensor.shape)
 
     def write(self, array: NDArray[Any]) -> None:
         with self._buffer.access(Prep.WRITE):
