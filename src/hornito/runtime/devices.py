@@ -9,9 +9,10 @@ from typing import Any
 from hornito.driver import Device, EtnavivDevice
 from hornito.errors import BadInput, Unsupported
 from hornito.hardware.chips import CHIPS, DEFAULT_CHIP, Chip, CoefficientFormat, find_chip
+from hornito.remote import RemoteDevice, is_remote
 from hornito.uapi.drm import RENDER_NODE
 
-NAMES = "auto, virtual or cpu"
+NAMES = "auto, virtual, cpu or hornito://HOST:PORT"
 Report = Callable[[int, int, str], None]  # kernels compiled, of how many, which
 
 
@@ -73,8 +74,9 @@ def find_device(name: str, chip: str | None = None) -> Chip | None:
         name = "virtual"
     if name.startswith("/"):
         raise Unsupported(f"{name}: Hornito does not drive real NPUs yet; use --device virtual or --device cpu")
-    if name.startswith(("hornito://", "hornito+unix:")):
-        raise Unsupported(f"{name}: Hornito does not reach devices of other machines yet; use --device virtual")
+    if is_remote(name):
+        with _open_remote(name, chip) as device:
+            return device.chip
     if name not in ("virtual", "cpu"):
         raise BadInput(f"unknown device {name!r}; known are {NAMES}")
     found = find_chip(chip or DEFAULT_CHIP)
@@ -86,8 +88,29 @@ def open_device(name: str, chip: str | None = None, report: Report | None = None
 
     Raises BadInput for an unknown name or chip, Unsupported for a device that Hornito can't drive, DeviceError.
     """
+    if is_remote(name):
+        return _open_remote(name, chip)
     found = find_device(name, chip)
     return None if found is None else _open_virtual(found, report)
+
+
+def _checked(name: str, has: Chip, wanted: str | None) -> Chip:
+    """What the device has. Raises BadInput where another chip was asked for."""
+    if wanted is not None and find_chip(wanted) != has:
+        raise BadInput(
+            f"{name} is a {has.name}, not a {find_chip(wanted).name}; leave --chip out, or use --device virtual"
+        )
+    return has
+
+
+def _open_remote(name: str, chip: str | None) -> RemoteDevice:
+    device = RemoteDevice(name)
+    try:
+        _checked(device.name, device.chip, chip)
+    except BaseException:
+        device.close()
+        raise
+    return device
 
 
 def _open_virtual(chip: Chip, report: Report | None) -> Device:
