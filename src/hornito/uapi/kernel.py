@@ -2,10 +2,13 @@
 """Where do a driver's system calls go? To the real kernel, to the virtual one, or to a recorder around either."""
 
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
 from typing import Protocol
+
+from hornito.uapi.kernel_log import KernelLog
 
 
 class Kernel(Protocol):
@@ -31,7 +34,10 @@ class Kernel(Protocol):
 
 
 class RealKernel:
-    """The kernel that we run on. It does not read the kernel log."""
+    """The kernel that we run on. ``log``: where its messages come from (None: what it logs from now on)."""
+
+    def __init__(self, log: KernelLog | None = None) -> None:
+        self._log = log or KernelLog()
 
     def open(self, path: str, flags: int) -> int:
         return os.open(path, flags | os.O_CLOEXEC)
@@ -41,11 +47,23 @@ class RealKernel:
 
     def ioctl(self, fd: int, request: int, arg: ctypes.Structure | int) -> int:
         if isinstance(arg, int):
-            return fcntl.ioctl(fd, request, arg)
+            return _ioctl(fd, request, arg)
         return fcntl.ioctl(fd, request, arg, True)  # type: ignore[no-any-return]
 
     def mmap(self, fd: int, length: int, offset: int) -> mmap.mmap:
         return mmap.mmap(fd, length, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=offset)
 
     def messages(self) -> list[str]:
-        return []
+        """Lines of the etnaviv driver. It does not say whose job it speaks of: another client's may be among them."""
+        return [line for line in self._log.lines() if "etnaviv" in line]
+
+
+def _ioctl(fd: int, request: int, arg: int) -> int:
+    """With an argument as wide as a pointer, which ``fcntl.ioctl`` would cut to 32 bits."""
+    call = ctypes.CDLL(None, use_errno=True).ioctl
+    call.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong]
+    result: int = call(fd, request, arg)
+    if result < 0:
+        code = ctypes.get_errno() or errno.EIO
+        raise OSError(code, os.strerror(code))
+    return result
