@@ -3,12 +3,13 @@
 
 import argparse
 import contextlib
+import json
 import os
 import secrets
 import signal
 from collections.abc import Iterator
 
-from hornito.cli.options import add_json, positive, print_json, remark
+from hornito.cli.options import add_json, positive, remark
 
 _MIB = 1 << 20
 _TOKEN_BYTES = 16
@@ -52,7 +53,8 @@ def run(options: argparse.Namespace) -> int:
     with device, _signals_kept(), Server(device, address, token, Limits(memory=options.memory * _MIB)) as server:
         place = str(server.address)
         if options.json:
-            print_json({"address": place, "token": token, "device": device.name, "chip": device.chip.name})
+            found = {"address": place, "token": token, "device": device.name, "chip": device.chip.name}
+            print(json.dumps(found))  # one line, for who reads it while we run
         else:
             print(place)
             print(f"{TOKEN_VARIABLE}={token}" if given is None else f"{TOKEN_VARIABLE} is what it is here")
