@@ -108,8 +108,6 @@ def _print(report: "Report", comparison: "Comparison | None") -> None:
         print(f"{result.status.value}: {result.name}: {result.reason}")
         if result.saved:
             print(f"  {result.saved}")
-    for result in report.remarked:
-        print(f"note: {result.name}: {result.reason}")
     if len(report.bad) > SHOWN:
         print(f"and {len(report.bad) - SHOWN} more; --json has all")
     if comparison is not None:
