@@ -12,13 +12,14 @@ import pytest
 
 from hornito.compiler import Level, Options, Plan, make_plan
 from hornito.conformance import Case, Result, Status, all_cases, differences
-from hornito.conformance.case import Draw, Scope
+from hornito.conformance.case import Scope
 from hornito.conformance.differences import Array, error_bounds, tolerance
 from hornito.conformance.judge import judge
 from hornito.conformance.keep import keep
 from hornito.conformance.noise import mersenne_words, reference_noise
 from hornito.errors import BadInput
 from hornito.model import ModelBuilder, Padding, Pool2DOptions, Value, affine, per_axis, read_model
+from hornito.model.draw import Draw
 from tests.conformance.fakes import OPTIONS, Fake, off_by
 
 WIDE = Options(OPTIONS.chip, Level.WIDE)
@@ -115,8 +116,8 @@ def test_refusal_names_rule_and_value() -> None:
     result = judge(DILATED, OPTIONS, fake, 1)
     assert (result.status, result.rule, result.reason) == (
         Status.REFUSED,
-        "CONV_2D: dilation is 1",
-        "CONV_2D: dilation is 1; got 2x2",
+        "CONV_2D: needs a dilation of 1",
+        "CONV_2D: needs a dilation of 1; it has 2x2",
     )
     assert fake.runs == 0
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from hornito.compiler import Options, Plan, compile_plan, make_plan
 from hornito.compiler.rules import Refusal
-from hornito.conformance.case import Case, Draw, Missing, Scope
+from hornito.conformance.case import Case, Missing, Scope
 from hornito.conformance.differences import Array, Difference, Run, compare_operator, error_bounds
 from hornito.conformance.noise import reference_noise
 from hornito.conformance.result import Result, Status
@@ -17,6 +17,7 @@ from hornito.conformance.whole import judge_whole
 from hornito.driver import Device
 from hornito.errors import Unsupported
 from hornito.model import Graph, extract, read_model
+from hornito.model.draw import Draw
 from hornito.runtime import Session
 
 Keep = Callable[[str, bytes, Sequence[Array]], str]  # the case's name, a model, its inputs; gives a command
@@ -54,7 +55,7 @@ def judge(case: Case, options: Options, run: Run, seed: int, keep: Keep | None =
     plan = make_plan(graph, options)
     if refusal := _refusal(case, plan):
         rule = f"{refusal.kind}: {refusal.reason}"
-        return result(Status.REFUSED, reason=f"{rule}; got {refusal.got}", rule=rule)
+        return result(Status.REFUSED, reason=f"{refusal.kind}: {refusal.text}", rule=rule)
     values = {index: _input(case, draw, graph, index) for index in graph.inputs}
 
     def failed(reason: str, numbers: dict[str, int], model: bytes, inputs: list[Array]) -> Result:
