@@ -101,6 +101,7 @@ def encode(dump: CoreDump) -> bytes:
 def decode(content: bytes) -> CoreDump:
     """Read a file. Raises BadInput, in one line, for what is no dump or was cut short."""
     sections: list[Section] = []
+    left = len(content)
     for number in range(_MOST_SECTIONS):
         at = number * _HEADER.size
         if len(content) < at + _HEADER.size:
@@ -116,5 +117,8 @@ def decode(content: bytes) -> CoreDump:
                 f"core dump: header {number} points to bytes {offset}..{offset + size} of {len(content)}; "
                 "the file was cut short"
             )
+        left -= size
+        if left < 0:
+            raise BadInput(f"core dump: sections 0..{number} hold more bytes than the file has; they overlap")
         sections.append(Section(kind, content[offset : offset + size], address, first_page))
     raise BadInput(f"core dump: more than {_MOST_SECTIONS} sections")
