@@ -23,6 +23,7 @@ VERBS = {
     "run": ("run", "run a model or a submission file on arrays"),
     "benchmark": ("benchmark", "measure a model's latency, and compare it with the CPU"),
     "conformance": ("conformance", "compare a device, operator by operator, with LiteRT"),
+    "exec": ("exec", "run any program with a virtual NPU as its render node"),
     "devices": ("devices", "list the devices found, real and virtual"),
     "fetch": ("fetch", "download a model that the examples use"),
 }

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Gives unmodified programs a virtual render node, by seccomp user notification."""
