@@ -96,8 +96,8 @@ def test_refusal_names_rule_and_value() -> None:
     result = judge(DILATED, OPTIONS, fake, 1)
     assert (result.status, result.rule, result.reason) == (
         Status.REFUSED,
-        "CONV_2D: dilation is 1",
-        "CONV_2D: dilation is 1; got 2x2",
+        "CONV_2D: needs a dilation of 1",
+        "CONV_2D: needs a dilation of 1; it has 2x2",
     )
     assert fake.runs == 0
 

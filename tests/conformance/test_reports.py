@@ -16,8 +16,8 @@ RESULTS = (
     result("a/1", family="A", worst=0, tolerance=1, seconds=0.25, row="8² VALID", column="1→32"),
     result("a/2", family="A", worst=1, tolerance=1, row="8² VALID", column="32→1"),
     result("a/3", Status.FAIL, "A", worst=7, tolerance=1, reason="Op#0 <X> & \x01 more", saved="hornito run m"),
-    result("b/1", Status.REFUSED, "B", reason="X: a rule; got 3", rule="X: a rule"),
-    result("b/2", Status.REFUSED, "B", reason="X: a rule; got 4", rule="X: a rule"),
+    result("b/1", Status.REFUSED, "B", reason="X: needs a rule; it has 3", rule="X: needs a rule"),
+    result("b/2", Status.REFUSED, "B", reason="X: needs a rule; it has 4", rule="X: needs a rule"),
     result("b/3", Status.SKIPPED, "B", reason="no model"),
     result("c/1", Status.ERROR, "C", reason='its process "died"'),
     result("c/2", family="C", worst=30, tolerance=8, reason="amplified"),
@@ -29,7 +29,7 @@ def test_summary_counts_and_keeps_the_worst() -> None:
     a, b, c = REPORT.summaries
     assert (a.family, a.total, a.worst) == ("A", 3, 7)
     assert (a.counts[Status.PASS], a.counts[Status.FAIL], a.counts[Status.ERROR]) == (2, 1, 0)
-    assert (b.worst, b.rules) == (None, {"X: a rule": 2})
+    assert (b.worst, b.rules) == (None, {"X: needs a rule": 2})
     assert [entry.name for entry in REPORT.bad] == ["a/3", "c/1"]
     assert [entry.name for entry in REPORT.remarked] == ["c/2"]
     assert c.total == 2
@@ -47,7 +47,7 @@ def test_json_holds_every_case() -> None:
         "skipped": 1,
         "error": 0,
         "worst": None,
-        "rules": {"X: a rule": 2},
+        "rules": {"X: needs a rule": 2},
     }
 
 

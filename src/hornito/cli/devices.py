@@ -3,7 +3,7 @@
 
 import argparse
 
-from hornito.cli.options import add_json, print_json
+from hornito.cli.options import add_json, print_json, remark
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -11,14 +11,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from hornito.runtime.devices import list_devices
+    from hornito.runtime.inventory import list_devices, missing_npu
 
     found = list_devices()
+    hint = missing_npu()
     if options.json:
         print_json([device.as_json() for device in found])
-        return 0
-    for device in found:
-        words = [f"--device {device.name}"] if device.name != "none" else []
-        words += [f"--chip {device.chip.name}"] if device.chip else []
-        print(f"{' '.join(words)}: {device.description}")
+    else:
+        for device in found:
+            words = [f"--device {device.name}"] if device.name != "none" else []
+            words += [f"--chip {device.chip.name}"] if device.chip and not device.name.startswith("/") else []
+            print(f"{' '.join(words)}: {device.description}")
+            for line in device.details:
+                print(f"  {line}")
+    if hint is not None:
+        remark(f"no usable NPU, though this board should have one: {hint}")
     return 0

@@ -40,7 +40,10 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     """``--device``, the options of a plan, and ``--threads``."""
     parser.add_argument(
-        "--device", metavar="NAME", default="auto", help="auto, virtual or cpu ('hornito devices' lists them)"
+        "--device",
+        metavar="NAME",
+        default="auto",
+        help="auto, virtual, cpu or /dev/dri/renderD128 ('hornito devices' lists them)",
     )
     add_plan_options(parser)
     parser.add_argument("--threads", metavar="N", type=positive, help="threads of the CPU's share of the work")

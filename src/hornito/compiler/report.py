@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hornito.compiler.assemble import Compiled, EncodedJob
+from hornito.compiler.evidence import Trust
 from hornito.compiler.options import Level, Unit
 from hornito.compiler.plan import CpuPart, MovePart, NpuPart, Plan, make_plan
-from hornito.compiler.rules import Evidence
 from hornito.compiler.tasks import Convolution, Detranspose, Job, Move, Strided, Transpose, View
 from hornito.cost import Work, move_work, nn_work
 from hornito.model.graph import DepthwiseOptions, Graph, Operator
@@ -134,7 +134,7 @@ def rows(compiled: Compiled) -> list[Row]:
                             _shape(graph, operator.inputs[:1]),
                             _shape(graph, operator.outputs[:1]),
                             real_macs=macs,
-                            reason=f"{why.reason}; got {why.got}",
+                            reason=why.text,
                         )
                     )
             case MovePart():
@@ -146,7 +146,7 @@ def rows(compiled: Compiled) -> list[Row]:
                         _move_name(graph, move),
                         _sizes(move, before=True),
                         _sizes(move, before=False),
-                        reason="the TP unit is in use; got --disable tp",
+                        reason="needs the TP unit; it has none (--disable tp)",
                     )
                     for move in part.moves
                 ]
@@ -164,7 +164,7 @@ def _view_row(graph: Graph, segment: int, view: View) -> Row:
 def _npu_row(compiled: Compiled, segment: int, job: EncodedJob) -> Row:
     plan, task = compiled.plan, job.task
     operator = plan.graph.operators[task.operator]
-    unproven = plan.evidence[task.operator] is not Evidence.SILICON
+    unproven = plan.evidence[task.operator].trust is not Trust.SILICON
     marks = ["unproven on silicon"] if unproven else []
     marks += [task.note] if isinstance(task, Convolution) and task.note else []
     reason = "; ".join(marks)

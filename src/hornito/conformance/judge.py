@@ -53,7 +53,7 @@ def judge(case: Case, options: Options, run: Run, seed: int, keep: Keep | None =
     plan = make_plan(graph, options)
     if refusal := _refusal(case, plan):
         rule = f"{refusal.kind}: {refusal.reason}"
-        return result(Status.REFUSED, reason=f"{rule}; got {refusal.got}", rule=rule)
+        return result(Status.REFUSED, reason=f"{refusal.kind}: {refusal.text}", rule=rule)
     values = {index: _random(draw, graph, index) for index in graph.inputs}
 
     def failed(reason: str, numbers: dict[str, int], model: bytes, inputs: list[Array]) -> Result:

@@ -85,33 +85,36 @@ RULES: tuple[Rule, ...] = (
     common.one_type("inputs and output", common.data),
     common.single_images(common.data),
     Rule(
-        "inputs and output have the same shape",
+        "inputs and output of the same shape",
         lambda c: len({tensor.shape for tensor in common.data(c)}) == 1,
         lambda c: shapes(*common.data(c)),
     ),
     common.per_tensor("inputs and output", common.data),
     common.zero_points(common.data),
     Rule(
-        "there is no activation",
+        "no activation",
         lambda c: isinstance(options := c.operator.options, AddOptions) and options.activation is Activation.NONE,
         lambda c: options.activation.name if isinstance(options := c.operator.options, AddOptions) else "no options",
     ),
     Rule(
-        f"the tensor can be seen as an image of at most {MAX_SIZE} by {MAX_SIZE}",
+        f"a tensor that can be seen as an image of at most {MAX_SIZE} by {MAX_SIZE}",
         lambda c: c.options.chip.nn_version == 8 or _width(c) > 0,
         lambda c: shapes(c.source),
+        common.SIZE_FIELDS,
     ),
     Rule(
-        f"rows and columns are at most {MAX_SIZE}, and twice the channels at most {MAX_CHANNELS}",
+        f"at most {MAX_SIZE} rows and columns, and {MAX_CHANNELS // 2} channels",
         lambda c: max(c.source.shape[1:3]) <= MAX_SIZE and 2 * c.source.shape[3] <= MAX_CHANNELS,
         lambda c: shapes(c.source),
+        (*common.SIZE_FIELDS, *common.CHANNEL_FIELDS),
     ),
     Rule(
-        "the scales' ratio fits 8 bits, and the result's the hardware's shift",
+        "scales whose ratio fits 8 bits, and a result's that fits the hardware's shift",
         lambda c: (
             0 <= _weights(c).first <= 255 and 0 <= _weights(c).second <= 255 and factor_fits(_factor(c), c.options.chip)
         ),
-        lambda c: f"factor {_factor(c):g}",
+        lambda c: f"a factor of {_factor(c):g}",
+        common.SHIFT_FIELDS,
     ),
 )
 

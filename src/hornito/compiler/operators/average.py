@@ -16,7 +16,7 @@ from hornito.compiler.operators.common import ACCUMULATOR_LIMIT, LARGEST
 from hornito.compiler.operators.convolution import activation_fits, factor_fits
 from hornito.compiler.operators.general import Geometry, Layer, Part
 from hornito.compiler.requantisation import scale_factor
-from hornito.compiler.rules import Candidate, Evidence, Rule, shapes, zero_point
+from hornito.compiler.rules import Candidate, Rule, shapes, zero_point
 from hornito.compiler.segment import Segment, shape_of
 from hornito.compiler.tasks import Shape
 from hornito.compiler.weights import Kernels
@@ -73,22 +73,19 @@ POOL_RULES: tuple[Rule, ...] = (
     common.zero_points(_data),
     common.same_quantisation(_data),
     Rule(
-        "the output has the size that filter, stride and padding give",
+        "an output of the size that filter, stride and padding give",
         lambda c: c.target.shape == _pool_result(c) and min(_pool_result(c)) > 0,
         lambda c: f"{shapes(c.target)} where {'x'.join(str(size) for size in _pool_result(c))} follows",
-        Evidence.INFERRED,
     ),
     Rule(
         "no window reaches beyond the image, where fewer pixels would count",
         lambda c: _reach(c) == (0, 0),
         lambda c: f"{_reach(c)[0]} rows and {_reach(c)[1]} columns beyond",
-        Evidence.INFERRED,
     ),
     Rule(
-        "the activation is NONE, RELU, or RELU6 on an output whose greatest value is at most 6.0",
+        "an activation of NONE, RELU, or RELU6 on an output whose greatest value is at most 6.0",
         lambda c: activation_fits(c, _pool(c).activation),
         lambda c: _pool(c).activation.name,
-        Evidence.INFERRED,
     ),
     *general.limits(_pool_geometry),
 )
@@ -155,25 +152,22 @@ MEAN_RULES: tuple[Rule, ...] = (
     common.one_type("input and output", _data),
     common.single_images(lambda c: [c.source]),
     Rule(
-        "the axes are constants, height and width",
+        "height and width as constant axes",
         lambda c: _axes(c) == (1, 2),
         lambda c: str(_axes(c)),
-        Evidence.INFERRED,
     ),
     Rule(
-        "the output has one value a channel",
+        "an output of one value a channel",
         lambda c: c.target.elements == c.target.shape[-1] == c.source.shape[3] and not c.target.is_dynamic,
         lambda c: shapes(c.target),
-        Evidence.INFERRED,
     ),
     common.per_tensor("input and output", _data),
     common.zero_points(_data),
     *general.limits(_mean_geometry),
     Rule(
-        "input scale / pixels / output scale fits the hardware's shift, and its sums 32 bits",
+        "input scale / pixels / output scale within the hardware's shift, and sums within 32 bits",
         _mean_fits,
         lambda c: f"{_scaling(c, _mean_geometry(c))[1]:g}",
-        Evidence.INFERRED,
     ),
 )
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from hornito.compiler.operators.common import MAX_CHANNELS, MAX_SIZE
 from hornito.compiler.operators.convolution import RESHUFFLED_DEPTHWISE
-from hornito.compiler.rules import Candidate, Evidence, Rule
+from hornito.compiler.rules import Candidate, Rule
 from hornito.compiler.segment import Segment
 from hornito.compiler.tasks import Convolution, Reshuffle, Shape
 from hornito.compiler.tiling import ceil_div
@@ -205,27 +205,23 @@ def limits(geometry: Callable[[Candidate], Geometry], planes: int = MAX_CHANNELS
 
     return (
         Rule(
-            "the kernel fits the unit's, zeros of a dilation counted, a stride taken away",
+            "a kernel within the unit's, zeros of a dilation counted, a stride taken away",
             lambda c: max(way(c).kernel) <= c.options.chip.max_kernel,
             lambda c: f"{way(c).kernel[0]}x{way(c).kernel[1]} where {c.options.chip.max_kernel} is most",
-            Evidence.INFERRED,
         ),
         Rule(
-            f"rows and columns are at most {MAX_SIZE}, counted before pooling",
+            f"at most {MAX_SIZE} rows and columns, counted before pooling",
             lambda c: sizes(c) <= MAX_SIZE,
             lambda c: str(sizes(c)),
-            Evidence.INFERRED,
         ),
         Rule(
             f"the job that takes away strides and paddings stays within {MAX_WINDOW}",
             lambda c: windows(c) <= MAX_WINDOW,
             lambda c: str(windows(c)),
-            Evidence.INFERRED,
         ),
         Rule(
-            f"there are at most {planes} input planes and {MAX_CHANNELS} output channels",
+            f"at most {planes} input planes and {MAX_CHANNELS} output channels",
             lambda c: way(c).input.channels <= planes and geometry(c).output.channels <= MAX_CHANNELS,
             lambda c: f"{way(c).input.channels} and {geometry(c).output.channels}",
-            Evidence.INFERRED,
         ),
     )
