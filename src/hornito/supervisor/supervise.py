@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from hornito.errors import DeviceError
 from hornito.supervisor.launch import Launched, NotStarted, launch
+from hornito.supervisor.notifications import Listener
 from hornito.supervisor.picture import Picture
 from hornito.supervisor.signals import HandOn
 from hornito.supervisor.warden import Report, adopt_orphans, children_of, end_all, is_watched, kill_children
+from hornito.uapi.system_calls import native
 
 if TYPE_CHECKING:
-    from hornito.supervisor.notifications import Listener
     from hornito.virtual.device import VirtualDevice
 
 _log = logging.getLogger(__name__)
@@ -57,8 +58,7 @@ class _Tree:
     """A program, and all that it starts, until the last of them has gone."""
 
     def __init__(self, launched: Launched, device: "VirtualDevice", picture: Picture, signals: HandOn) -> None:
-        from hornito.supervisor.answering import Answering
-        from hornito.uapi.system_calls import native
+        from hornito.supervisor.answering import Answering  # numpy makes threads: not before the fork
 
         self._launched = launched
         self._signals = signals
@@ -77,8 +77,6 @@ class _Tree:
 
     def serve(self) -> int:
         """Answer until nobody is left who could call; the exit status."""
-        from hornito.supervisor.notifications import Listener
-
         listener = Listener(self._launched.listener())
         for fd in (listener.fd, *self._handlers):
             self._poll.register(fd, select.POLLIN)
