@@ -21,7 +21,7 @@ _DESCRIPTORS = 1 << 31
 
 
 class Answering:
-    """Answers the calls of one tree of processes. ``foreign`` is told of a call by a program of another architecture."""
+    """Answers the calls of one tree of processes. ``foreign`` is told of processes of another architecture."""
 
     def __init__(
         self, architecture: Architecture, device: VirtualDevice, picture: Picture, foreign: Callable[[int], None]
@@ -164,5 +164,3 @@ class Answering:
     @staticmethod
     def _is_empty(address: int, caller: RemoteCaller) -> bool:
         return not address or not caller.read(address, 1)[0]
-
-

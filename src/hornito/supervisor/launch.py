@@ -113,7 +113,7 @@ class _Signals:
     """What the program is to find: as they were, but for what Python changed for itself."""
 
     handlers: dict[signal.Signals, Any]
-    blocked: set[signal.Signals]
+    blocked: set[int]
 
     def restore(self) -> None:
         for number in _PYTHON_IGNORES:
@@ -172,7 +172,7 @@ def _execute(command: Sequence[str], reporter: int) -> None:
                 if file.read(len(_ELF_NARROW)) == _ELF_NARROW and os.access(path, os.X_OK):
                     os.write(reporter, _REPORT.pack(_NARROW, 0))
                     os._exit(125)
-            os.execv(path, command)
+            os.execv(path, list(command))
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:

@@ -26,12 +26,11 @@ from hornito.uapi.seccomp import (
 # PyDLL keeps Python's lock: these calls do not wait, and to let go of the lock costs more than they do.
 _quick = ctypes.PyDLL(None, use_errno=True)
 _slow = ctypes.CDLL(None, use_errno=True)
-_ARGUMENTS = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p]
 
 
 def _ioctl(library: ctypes.CDLL) -> "ctypes._NamedFuncPointer":
     function = library["ioctl"]  # one of its own: attributes of a library are shared
-    function.argtypes = _ARGUMENTS
+    function.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p]
     return function
 
 
@@ -61,7 +60,7 @@ class Gone(Exception):
 
 
 class Listener:
-    """The supervisor's end of a filter. One thread receives; any may answer."""
+    """The supervisor's end of a filter. For one thread."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -70,6 +69,8 @@ class Listener:
         self._notification_at = _address(self._notification)
         self._response = bytearray(RESPONSE.size)
         self._response_at = _address(self._response)
+        self._request = bytearray(ADDFD.size)
+        self._request_at = _address(self._request)
         with contextlib.suppress(OSError):  # before Linux 6.6 it is only slower
             _check(_ioctl_now(fd, NOTIF_SET_FLAGS, SYNC_WAKE_UP))
 
@@ -98,9 +99,9 @@ class Listener:
     def install(self, call: Notification, fd: int, flags: int, *, answer: bool) -> int:
         """Give the caller a copy of our ``fd`` (``flags``: O_CLOEXEC or 0); its number there. With ``answer`` that is
         the call's result, in one step. Raises OSError (EMFILE: it has too many), Gone."""
-        request = ADDFD.pack(call.id, ADDFD_SEND if answer else 0, fd, 0, flags & os.O_CLOEXEC)
+        ADDFD.pack_into(self._request, 0, call.id, ADDFD_SEND if answer else 0, fd, 0, flags & os.O_CLOEXEC)
         try:
-            return _check(_ioctl_now(self.fd, NOTIF_ADDFD, ctypes.cast(request, ctypes.c_void_p)))
+            return _check(_ioctl_now(self.fd, NOTIF_ADDFD, self._request_at))
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.EINPROGRESS):
                 raise Gone from error
@@ -108,8 +109,8 @@ class Listener:
 
     def valid(self, call: Notification) -> bool:
         """The caller still waits: what was read of its memory and descriptors was its own."""
-        identity = call.id.to_bytes(8, "little")
-        return not _ioctl_now(self.fd, NOTIF_ID_VALID, ctypes.cast(identity, ctypes.c_void_p))
+        self._request[:8] = call.id.to_bytes(8, "little")
+        return not _ioctl_now(self.fd, NOTIF_ID_VALID, self._request_at)
 
     def close(self) -> None:
         """Calls of filtered processes fail with ENOSYS from now on."""

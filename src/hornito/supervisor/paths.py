@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is answered to a call that names a path? Nothing if the path leads elsewhere: the kernel does such calls itself."""
+"""What is answered to a call that names a path? Nothing if the path leads elsewhere: the kernel does such calls."""
 
 import errno
 import os

@@ -3,7 +3,7 @@
 
 It holds what a kernel shows of one render node on a platform bus: the folder of nodes, the node's and the device's
 folders in sysfs, and the links between them, which are relative, so a descriptor of a folder works untouched. Only the
-node itself is a mere place-holder. Source of the layout: the databook, render-node.md; Linux, drivers/base and drm_sysfs.
+node itself is a mere place-holder. Source of the layout: the databook, render-node.md; Linux, drm_sysfs.
 """
 
 import errno
@@ -108,8 +108,8 @@ class Picture:
         return file[len(self.root) :] if file.startswith(self.root + "/") else file
 
     def find(self, path: str, *, follow: bool) -> Place | None:
-        """Where an absolute path leads, links followed (the last one only if ``follow``); None: not to anything of ours,
-        nor through it. Raises OSError (ELOOP, ENOTDIR)."""
+        """Where an absolute path leads, links followed (the last one only if ``follow``); None: neither to nor through
+        anything of ours. Raises OSError (ELOOP, ENOTDIR)."""
         waiting = list(reversed(path.split("/")))
         ends_in_slash = path.endswith("/")
         name, touched, links = "", False, 0

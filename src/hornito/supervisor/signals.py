@@ -26,7 +26,7 @@ class HandOn:
         self._over = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._take, name="hornito signals", daemon=True)
-        self._before: set[signal.Signals] = set()
+        self._before: set[int] = set()
         self.wanted_end = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def start(self) -> None:

@@ -28,7 +28,7 @@ _SIGNALLED = 128  # a shell's status of a program that a signal killed
 
 
 def run(command: Sequence[str], make_device: "Callable[[], VirtualDevice]") -> int:
-    """Run ``command`` with the device that ``make_device`` gives as its render node; its exit status, as a shell has it.
+    """Run ``command`` with the device that ``make_device`` gives as its render node; its exit status, as of a shell.
 
     No other thread may exist yet. The device is made after the program was forked and before it runs, and is shut down
     at the end. A program that can't be started is told of in one line, and its status is env's. Raises DeviceError if

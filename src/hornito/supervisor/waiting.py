@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Which calls wait for a job, and when must each be looked at again? When its fence signals, when its deadline passes, or
-when a signal wants its thread."""
+"""Which calls wait for a job, and when must each be looked at again? When its fence signals, when its deadline passes,
+or when a signal wants its thread."""
 
 import contextlib
 import os
@@ -21,6 +21,9 @@ class _Waiter:
     call: Notification
     pending: Pending
     happened: Callable[[], None]
+
+    def is_late(self, now: float) -> bool:
+        return self.pending.deadline is not None and self.pending.deadline <= now
 
 
 class Waiting:
@@ -63,8 +66,7 @@ class Waiting:
             os.eventfd_read(self.fd)
         again = [self._take(self._ready.popleft()) for _ in range(len(self._ready))]
         now = time.monotonic()
-        late = [w.call.id for w in self._waiters.values() if w.pending.deadline is not None and w.pending.deadline <= now]
-        again += [self._take(identity) for identity in late]
+        again += [self._take(identity) for identity in [w.call.id for w in self._waiters.values() if w.is_late(now)]]
         signalled: list[Notification] = []
         if self._waiters and now >= self._next_look:
             self._next_look = now + _LOOK

@@ -2,8 +2,8 @@
 """Who ends a tree of processes whose supervisor died? A process between the two that does nothing else.
 
 Every orphan of the tree becomes the warden's child, so it can tell when all have gone, and kill them to the last one.
-It reports the program's end, and what it left behind, as ``Ended``. Should the warden itself be killed, the program dies
-with it and the rest becomes the supervisor's.
+It reports the program's beginning and its end. Should the warden be killed, the program dies with it, and the rest
+becomes the supervisor's.
 """
 
 import contextlib

@@ -8,8 +8,6 @@ import ctypes
 import enum
 import struct
 
-from hornito.uapi.ioctl import S32, U8, U16, U32, U64, Direction, Ioctl, Struct, layout
-
 SET_MODE_FILTER = 1  # operation of seccomp(2)
 LETTER = "!"
 PR_SET_PDEATHSIG = 1

@@ -59,7 +59,7 @@ _AARCH64 = {
 
 _STAT_X86_64 = struct.Struct("=QQQIII4xQqqq6q24x")
 _STAT_AARCH64 = struct.Struct("=QQIIIIQ8xqi4xq6q8x")
-_STATX = struct.Struct("=IIQIIIH2xQQQQ qI4x qI4x qI4x qI4x IIII 112x".replace(" ", ""))
+_STATX = struct.Struct("=IIQIIIH2xQQQQqI4xqI4xqI4xqI4xIIII112x")
 _STATX_BASIC = 0x7FF  # every field of struct stat
 _BILLION = 1_000_000_000
 
@@ -99,6 +99,7 @@ def pack_statx(status: os.stat_result) -> bytes:
     """``struct statx``, the same everywhere."""
     s = status
     accessed, modified, changed = (divmod(ns, _BILLION) for ns in (s.st_atime_ns, s.st_mtime_ns, s.st_ctime_ns))
-    head = (_STATX_BASIC, s.st_blksize, 0, s.st_nlink, s.st_uid, s.st_gid, s.st_mode, s.st_ino, s.st_size, s.st_blocks, 0)
+    sizes = (s.st_ino, s.st_size, s.st_blocks, 0)
+    head = (_STATX_BASIC, s.st_blksize, 0, s.st_nlink, s.st_uid, s.st_gid, s.st_mode, *sizes)
     devices = (os.major(s.st_rdev), os.minor(s.st_rdev), os.major(s.st_dev), os.minor(s.st_dev))
     return _STATX.pack(*head, *accessed, 0, 0, *changed, *modified, *devices)
