@@ -89,7 +89,8 @@ def test_bad_choice(
 @pytest.mark.parametrize("verb", ["run", "benchmark", "label-image"])
 @pytest.mark.parametrize("model", ["layer", "float"])
 @pytest.mark.parametrize(
-    ("device", "code"), [("gpu", BAD), ("", BAD), ("/dev/dri/renderD777", 4), ("hornito://b", UNSUPPORTED)]
+    ("device", "code"),
+    [("gpu", BAD), ("", BAD), ("/dev/dri/renderD777", 4), ("hornito://b", BAD), ("hornito+unix:/none", BAD)],
 )
 def test_bad_device(
     verb: str, model: str, device: str, code: int, folder: Path, tmp_path: Path, hornito: Hornito

@@ -11,12 +11,13 @@ import pytest
 
 from hornito.compiler import Plan
 from hornito.conformance import Case, Result, Status, all_cases, differences
-from hornito.conformance.case import Draw, Scope
+from hornito.conformance.case import Scope
 from hornito.conformance.differences import Array, tolerance
 from hornito.conformance.judge import judge
 from hornito.conformance.keep import keep
 from hornito.errors import BadInput
 from hornito.model import ModelBuilder, Padding, Pool2DOptions, Value, affine, read_model
+from hornito.model.draw import Draw
 from tests.conformance.fakes import OPTIONS, Fake, off_by
 
 CASES = {case.name: case for case in all_cases()}

@@ -109,7 +109,8 @@ def test_model_by_path_of_any_kind(tmp_path: Path, device: Device, monkeypatch: 
     [
         ({"device": "gpu"}, BadInput),
         ({"device": "/dev/dri/renderD777"}, DeviceError),
-        ({"device": "hornito://board:1"}, Unsupported),
+        ({"device": "hornito://board"}, BadInput),
+        ({"device": "hornito+unix:/none"}, BadInput),
         ({"chip": "vipnano"}, BadInput),
         ({"device": "cpu", "chip": "vipnano"}, BadInput),
         ({"plan_level": "bold"}, BadInput),

@@ -25,6 +25,7 @@ VERBS = {
     "conformance": ("conformance", "compare a device, operator by operator, with LiteRT"),
     "exec": ("exec", "run any program with a virtual NPU as its render node"),
     "devices": ("devices", "list the devices found, real and virtual"),
+    "serve": ("serve", "lend a device of this machine to another one"),
     "fetch": ("fetch", "download a model that the examples use"),
 }
 INTERRUPTED = 130

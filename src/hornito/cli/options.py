@@ -43,7 +43,8 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
         "--device",
         metavar="NAME",
         default="auto",
-        help="auto, virtual, cpu or /dev/dri/renderD128 ('hornito devices' lists them)",
+        help="auto, virtual, cpu, /dev/dri/renderD128 ('hornito devices' lists them), or another machine's: "
+        "hornito://HOST:PORT, hornito+unix:PATH",
     )
     add_plan_options(parser)
     parser.add_argument("--threads", metavar="N", type=positive, help="threads of the CPU's share of the work")

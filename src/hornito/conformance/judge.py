@@ -9,13 +9,14 @@ import numpy as np
 
 from hornito.compiler import Options, Plan, compile_plan, make_plan
 from hornito.compiler.rules import Refusal
-from hornito.conformance.case import Case, Draw, Missing, Scope
+from hornito.conformance.case import Case, Missing, Scope
 from hornito.conformance.differences import Array, Difference, Run, compare_operator
 from hornito.conformance.result import Result, Status
 from hornito.conformance.whole import judge_whole
 from hornito.driver import Device
 from hornito.errors import Unsupported
 from hornito.model import Graph, extract, read_model
+from hornito.model.draw import Draw
 from hornito.runtime import Session
 
 Keep = Callable[[str, bytes, Sequence[Array]], str]  # the case's name, a model, its inputs; gives a command
