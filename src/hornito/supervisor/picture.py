@@ -46,7 +46,7 @@ _LINKS = {
     "/sys/bus/platform/devices/npu": _DEVICE,
 }
 # A path or a folder's name without any of these leads to none of the above.
-TELLING = re.compile(rb"dri|drm|226:|npu|^/sys(/[a-z]*)*$")
+TELLING = re.compile(rb"dri|drm|renderD|226:|npu|^/sys(/[a-z]*)*$")
 _MOST_LINKS = 40  # as the kernel: more of them in one path are a circle
 
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from hornito.errors import DeviceError
@@ -27,12 +28,12 @@ _GRACE = 0.3  # seconds that the rest of a tree has to end after the program, be
 _SIGNALLED = 128  # a shell's status of a program that a signal killed
 
 
-def run(command: Sequence[str], make_device: "Callable[[], VirtualDevice]") -> int:
+def run_program(command: Sequence[str], make_device: "Callable[[], AbstractContextManager[VirtualDevice]]") -> int:
     """Run ``command`` with the device that ``make_device`` gives as its render node; its exit status, as of a shell.
 
-    No other thread may exist yet. The device is made after the program was forked and before it runs, and is shut down
-    at the end. A program that can't be started is told of in one line, and its status is env's. Raises DeviceError if
-    this system does not let us watch the program; what ``make_device`` raises.
+    No other thread may exist yet. The device is made after the program was forked and before it runs. A program that
+    can't be started is told of in one line, and its status is env's. Raises DeviceError if this system does not let us
+    watch the program; what ``make_device`` raises.
     """
     picture = Picture()
     adopt_orphans()
@@ -42,11 +43,8 @@ def run(command: Sequence[str], make_device: "Callable[[], VirtualDevice]") -> i
         signals.start()
         try:
             picture.draw()
-            device = make_device()
-            try:
+            with make_device() as device:
                 return _Tree(launched, device, picture, signals).serve()
-            finally:
-                device.shutdown()
         finally:
             launched.end()
             signals.stop()
