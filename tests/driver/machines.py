@@ -53,9 +53,9 @@ class Nodes:
         assert not isinstance(node, str)
         return node.mmap(fd, length, offset)
 
-    def messages(self) -> list[str]:
-        kernels = [node for node in self.nodes.values() if not isinstance(node, int | str)]
-        return [line for kernel in kernels for line in kernel.messages()]
+    def messages(self, fd: int) -> list[str]:
+        node = self.open_now[fd]
+        return [] if isinstance(node, str) else node.messages(fd)
 
     def _inner(self, fd: int, node: Kernel | None) -> Kernel:
         """The kernel that a descriptor belongs to; a sync file is of the one kernel that there is."""

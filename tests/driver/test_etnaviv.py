@@ -113,8 +113,8 @@ def refused(change: Callable[[ctypes.Structure | int, int], None]) -> str:
     before = descriptors()
     with pytest.raises(Unsupported) as caught:
         EtnavivDevice(kernel, RENDER_NODE)
-    kernel.shutdown()
     assert descriptors() == before
+    kernel.shutdown()
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -273,10 +273,10 @@ def test_stream_without_buffers_runs(device: EtnavivDevice) -> None:
 def test_running_allocates_nothing(device: EtnavivDevice, kernel: VirtualKernel) -> None:
     loaded = device.load(copying())
     loaded.run([values()])
-    used = kernel._memory_free, descriptors()
+    used = kernel.device.memory_free, descriptors()
     for _ in range(20):
         loaded.run([values()])
-    assert (kernel._memory_free, descriptors()) == used
+    assert (kernel.device.memory_free, descriptors()) == used
 
 
 def test_threads_share_a_device(device: EtnavivDevice) -> None:
@@ -326,7 +326,7 @@ def test_mistake_in_the_executor_reaches_the_caller(device: EtnavivDevice) -> No
 
 def test_killed_job_is_an_error_though_no_log_can_be_read(executor: FakeExecutor) -> None:
     class Silent(VirtualKernel):
-        def messages(self) -> list[str]:
+        def messages(self, fd: int) -> list[str]:
             return []
 
     kernel = Silent(find_chip("a311d"), executor)
@@ -382,7 +382,7 @@ def test_address_space_that_ends_is_one_line(device: EtnavivDevice) -> None:
 
 def test_killed_job_without_a_log_says_where_to_look(executor: FakeExecutor) -> None:
     class Silent(VirtualKernel):
-        def messages(self) -> list[str]:
+        def messages(self, fd: int) -> list[str]:
             return []
 
     kernel = Silent(find_chip("a311d"), executor)
@@ -463,8 +463,8 @@ def test_closed_device_closes_what_it_holds(kernel: VirtualKernel) -> None:
     for call in (lambda: loaded.run([values()]), lambda: device.load(copying())):
         with pytest.raises(DeviceError, match="is closed"):
             call()
-    kernel.shutdown()
     assert descriptors() == before
+    kernel.shutdown()
 
 
 def test_forgotten_device_gives_its_descriptors_back(executor: FakeExecutor) -> None:

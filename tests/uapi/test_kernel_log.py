@@ -43,9 +43,9 @@ def test_messages_are_the_drivers_alone(tmp_path: Path) -> None:
     keep = os.open(fifo, os.O_RDWR)
     kernel: Kernel = RealKernel(KernelLog(fifo))
     os.write(keep, b"6,1,2,-;usb 1-1: new device\n")
-    assert kernel.messages() == []
+    assert kernel.messages(0) == []
     os.write(keep, HUNG)
-    assert kernel.messages() == ["etnaviv-gpu ff100000.npu: recover hung GPU!"]
+    assert kernel.messages(0) == ["etnaviv-gpu ff100000.npu: recover hung GPU!"]
     os.close(keep)
 
 

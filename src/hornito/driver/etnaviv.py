@@ -85,7 +85,7 @@ class EtnavivDevice:
 
     def messages(self) -> list[str]:
         """The kernel's log lines since the last call, where they can be read."""
-        return self._kernel.messages()
+        return self._kernel.messages(self._fd)
 
     def load(self, submission: Submission, *, keep_addresses: bool = False) -> "EtnavivLoaded":
         """Place, upload and keep ``submission``. ``keep_addresses``: its buffers stay where they are, as a capture's
@@ -179,7 +179,7 @@ class EtnavivDevice:
             raise self._killed(submit.fence, -status)
 
     def _killed(self, fence: int, code: int) -> DeviceError:
-        why, line = explain(self._kernel.messages(), fence) or (Refusal("unknown", _LOG_HINT), "")
+        why, line = explain(self._kernel.messages(self._fd), fence) or (Refusal("unknown", _LOG_HINT), "")
         job = "the job" if why.job is None else f"job {why.job}"
         where = "" if why.address is None else f" at {why.address:#010x}"
         text = f"{self._name}: {job} was killed ({os.strerror(code)}); unit {why.unit}{where}: {why.reason}"

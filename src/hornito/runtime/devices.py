@@ -8,10 +8,11 @@ from hornito.driver.machine import Machine
 from hornito.driver.node import look_at
 from hornito.errors import BadInput, DeviceError, Unsupported
 from hornito.hardware.chips import DEFAULT_CHIP, Chip, CoefficientFormat, find_chip
+from hornito.remote import RemoteDevice, is_remote
 from hornito.uapi.drm import RENDER_NODE
 from hornito.uapi.etnaviv import DRIVER_NAME
 
-NAMES = f"auto, virtual, cpu or a render node such as {RENDER_NODE}"
+NAMES = f"auto, virtual, cpu, a render node such as {RENDER_NODE}, hornito://HOST:PORT and hornito+unix:PATH"
 VIRTUAL, CPU, AUTO = "virtual", "cpu", "auto"
 HERE = Machine()
 Report = Callable[[int, int, str], None]  # kernels compiled, of how many, which
@@ -51,8 +52,9 @@ def find_device(
     name = resolve(name, machine)
     if name.startswith("/"):
         return _checked(name, look_at(machine.kernel(), name).npu()[1], chip)
-    if name.startswith(("hornito://", "hornito+unix:")):
-        raise Unsupported(f"{name}: Hornito does not reach devices of other machines yet; use --device virtual")
+    if is_remote(name):
+        with RemoteDevice(name) as device:
+            return _checked(device.name, device.chip, chip)
     if name not in (VIRTUAL, CPU):
         raise BadInput(f"unknown device {name!r}; known are {NAMES}")
     found = find_chip(chip or default)
@@ -67,16 +69,16 @@ def open_device(
     default: str = DEFAULT_CHIP,
     machine: Machine = HERE,
 ) -> Device | None:
-    """The device of that name, or None for "cpu". ``chip``: which one to emulate, or what a real device must be;
+    """The device of that name, or None for "cpu". ``chip``: which one to emulate, or what any other must be;
     ``default``: which to emulate if none is named; ``report`` follows what has to be prepared once.
 
     Raises BadInput for an unknown name or chip, Unsupported for a device that Hornito can't drive, DeviceError.
     """
     name = resolve(name, machine)
-    if name.startswith("/"):
-        device = EtnavivDevice(machine.kernel(), name)
+    if name.startswith("/") or is_remote(name):
+        device = RemoteDevice(name) if is_remote(name) else EtnavivDevice(machine.kernel(), name)
         try:
-            _checked(name, device.chip, chip)
+            _checked(device.name, device.chip, chip)
         except BaseException:
             device.close()
             raise

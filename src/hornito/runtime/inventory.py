@@ -8,6 +8,7 @@ from hornito.driver.machine import Machine
 from hornito.driver.node import Core, Node, look_at
 from hornito.errors import DeviceError, Unsupported
 from hornito.hardware.chips import CHIPS, Chip, CoefficientFormat
+from hornito.remote import RemoteDevice
 from hornito.runtime.devices import CPU, HERE, VIRTUAL
 from hornito.uapi.etnaviv import DRIVER_NAME
 
@@ -58,6 +59,17 @@ def list_devices(machine: Machine = HERE) -> list[Found]:
         else:
             found.append(Found(VIRTUAL, chip, f"virtual NPU, {text}", usable=True))
     return [*found, Found(CPU, None, "LiteRT on the CPU", usable=True)]
+
+
+def remote_device(name: str) -> Found:
+    """What ``hornito serve`` lends at that address. Raises BadInput, Unsupported, DeviceError."""
+    with RemoteDevice(name) as device:
+        status = device.status()
+        chip = device.chip
+    clients = int(status["clients"]) - 1  # we are one
+    memory = f"{int(status['memory_used']) >> 20} of {int(status['memory_limit']) >> 20} MiB in use"
+    text = f"{status['device']} of another machine, {_chip_text(chip)}; other clients: {clients}, {memory}"
+    return Found(name, chip, text, usable=True)
 
 
 def missing_npu(machine: Machine = HERE) -> str | None:

@@ -12,10 +12,7 @@ from hornito.uapi.kernel_log import KernelLog
 
 
 class Kernel(Protocol):
-    """The few system calls that a render node's client makes. Every failure is an OSError.
-
-    One ``Kernel`` stands for one client: whoever shares it shares ``messages()`` too.
-    """
+    """The few system calls that a render node's client makes. Every failure is an OSError."""
 
     def open(self, path: str, flags: int) -> int:
         """Open a device node; gives a descriptor."""
@@ -29,8 +26,8 @@ class Kernel(Protocol):
     def mmap(self, fd: int, length: int, offset: int) -> mmap.mmap:
         """Map a part of a node for reading and writing, shared with the device."""
 
-    def messages(self) -> list[str]:
-        """The log lines for this client that came since the last call; none where the log can't be read."""
+    def messages(self, fd: int) -> list[str]:
+        """The log lines for the open node ``fd`` that came since the last call; none where the log can't be read."""
 
 
 class RealKernel:
@@ -53,7 +50,7 @@ class RealKernel:
     def mmap(self, fd: int, length: int, offset: int) -> mmap.mmap:
         return mmap.mmap(fd, length, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=offset)
 
-    def messages(self) -> list[str]:
+    def messages(self, fd: int) -> list[str]:
         """Lines of the etnaviv driver. It does not say whose job it speaks of: another client's may be among them."""
         return [line for line in self._log.lines() if "etnaviv" in line]
 
