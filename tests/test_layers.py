@@ -14,7 +14,10 @@ import hornito
 
 ROOT = Path(hornito.__file__).parent
 MAX_LINES = 500
-HEAVY = ("numpy", "numba", "llvmlite", "PIL", "ai_edge_litert", "flatbuffers", "rich", "scipy", "sklearn", "torch")
+HEAVY = (
+    *("numpy", "numba", "llvmlite", "PIL", "ai_edge_litert", "flatbuffers", "rich", "scipy", "sklearn", "torch"),
+    "websockets",
+)
 
 BY_ALL = {"errors", "files"}
 _BELOW_DRIVER = {"bits", "hardware", "uapi", "stream"}

@@ -7,7 +7,7 @@ python tools/operators_page.py [--output docs/operators.md]
 import argparse
 from pathlib import Path
 
-from hornito.compiler.operators import LOWERINGS
+from hornito.compiler.operators import LOWERINGS, unknown
 from hornito.files import write_atomically
 from hornito.hardware.chips import CHIPS, CoefficientFormat
 
@@ -48,12 +48,14 @@ def page() -> str:
     for kind, ways in LOWERINGS.items():
         mesa, tim_vx = PEERS.get(kind, ("no", "yes"))
         for way in ways:
-            lines.append(f"| {kind} | {way.level} | {way.evidence} | {mesa} | {tim_vx} |")
+            lines.append(f"| {kind} | {way.level} | {way.basis.trust} | {mesa} | {tim_vx} |")
             mesa = "no"
     for kind, ways in LOWERINGS.items():
         for way in ways:
-            lines += ["", f"## {kind}, {way.level}", ""]
-            lines += [f"* {rule.reason}" for rule in way.rules]
+            lines += ["", f"## {kind}, {way.level}", "", f"Evidence: {way.basis.trust} ({way.basis.source}). Needs", ""]
+            lines += [f"* {rule.need}" for rule in way.rules]
+    lines += ["", "## On the CPU for what is unknown", ""]
+    lines += [f"* {kind} {unknown.reason(kind)}" for kind in unknown.FIELDS]
     return "\n".join(lines) + "\n"
 
 

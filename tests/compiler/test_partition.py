@@ -214,7 +214,7 @@ def test_stride_2_is_reshuffled_first() -> None:
 def test_without_nn_all_is_left_to_the_cpu() -> None:
     plan = make_plan(Layer().graph(), Options(CHIP, disabled=frozenset({Unit.NN})))
     assert [type(part) for part in plan.parts] == [CpuPart] and not plan.uses_npu
-    assert str(plan.refusals[0]) == "Op#0 CONV_2D: the NN unit is in use; got --disable nn"
+    assert str(plan.refusals[0]) == "Op#0 CONV_2D: needs the NN unit; it has none (--disable nn)"
 
 
 def test_without_tp_moves_split_the_segment() -> None:

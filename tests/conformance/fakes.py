@@ -12,11 +12,11 @@ import numpy as np
 
 from hornito.compiler import Options, Plan
 from hornito.conformance import Case, Result, Status
-from hornito.conformance.case import Draw
 from hornito.conformance.differences import REFERENCE, Array, litert
 from hornito.conformance.worker import Settings
 from hornito.hardware.chips import find_chip
 from hornito.model import extract
+from hornito.model.draw import Draw
 
 OPTIONS = Options(find_chip("vipnano-qi"))
 Spoil = Callable[[Array], None]  # changes a tensor

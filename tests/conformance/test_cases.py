@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from hornito.conformance import all_cases, matching, matrix, more, networks, read_list, sample
-from hornito.conformance.case import Case, Draw, result_range
+from hornito.conformance.case import Case
 from hornito.conformance.differences import REFERENCE, litert
 from hornito.errors import BadInput
 from hornito.model import read_model
+from hornito.model.draw import Draw, result_range
 
 CASES = all_cases()
 

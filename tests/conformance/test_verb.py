@@ -33,7 +33,7 @@ def test_table_names_rules_and_the_list_decides(hornito: Hornito, tmp_path: Path
     listed.write_text("Pad.Op/1_is_signed_0,Fail\nPad.Op/never_heard_of\n")
     outcome = hornito("conformance", "--filter", "Pad.Op*", "--jobs", "1", "--against", listed)
     assert outcome.code == 1
-    assert "refused: PAD: the border is one pixel on all four sides (Pad 3, Pad int8 3)" in outcome.lines
+    assert "refused: PAD: needs a border of one pixel on all four sides (Pad 3, Pad int8 3)" in outcome.lines
     assert "passes, but is listed: Pad.Op/1_is_signed_0" in outcome.lines
     assert "1 listed names are no cases, Pad.Op/never_heard_of for one" in outcome.err
     listed.write_text("")

@@ -113,8 +113,8 @@ def refused(change: Callable[[ctypes.Structure | int, int], None]) -> str:
     before = descriptors()
     with pytest.raises(Unsupported) as caught:
         EtnavivDevice(kernel, RENDER_NODE)
-    kernel.shutdown()
     assert descriptors() == before
+    kernel.shutdown()
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -273,10 +273,10 @@ def test_stream_without_buffers_runs(device: EtnavivDevice) -> None:
 def test_running_allocates_nothing(device: EtnavivDevice, kernel: VirtualKernel) -> None:
     loaded = device.load(copying())
     loaded.run([values()])
-    used = kernel._memory_free, descriptors()
+    used = kernel.device.memory_free, descriptors()
     for _ in range(20):
         loaded.run([values()])
-    assert (kernel._memory_free, descriptors()) == used
+    assert (kernel.device.memory_free, descriptors()) == used
 
 
 def test_threads_share_a_device(device: EtnavivDevice) -> None:
@@ -326,7 +326,7 @@ def test_mistake_in_the_executor_reaches_the_caller(device: EtnavivDevice) -> No
 
 def test_killed_job_is_an_error_though_no_log_can_be_read(executor: FakeExecutor) -> None:
     class Silent(VirtualKernel):
-        def messages(self) -> list[str]:
+        def messages(self, fd: int) -> list[str]:
             return []
 
     kernel = Silent(find_chip("a311d"), executor)
@@ -380,6 +380,64 @@ def test_address_space_that_ends_is_one_line(device: EtnavivDevice) -> None:
         device.load(ordering(NOTHING))
 
 
+def test_killed_job_without_a_log_says_where_to_look(executor: FakeExecutor) -> None:
+    class Silent(VirtualKernel):
+        def messages(self, fd: int) -> list[str]:
+            return []
+
+    kernel = Silent(find_chip("a311d"), executor)
+    with EtnavivDevice(kernel, RENDER_NODE) as device, pytest.raises(DeviceError, match="sudo dmesg | grep etnaviv"):
+        device.load(ordering(CRASH)).run([])
+    kernel.shutdown()
+
+
+def test_device_that_is_lost_is_one_line(executor: FakeExecutor) -> None:
+    lost: list[int] = []
+
+    def gone(arg: ctypes.Structure | int, request: int) -> None:
+        if lost:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    kernel = Changed(gone)
+    device = EtnavivDevice(kernel, RENDER_NODE)
+    loaded = device.load(copying())
+    lost.append(1)
+    with pytest.raises(DeviceError, match=r"renderD128: .*No such device.* \[ENODEV\]; it is gone; open it again"):
+        loaded.run([values()])
+    device.close()
+    kernel.shutdown()
+
+
+# Forks.
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_forked_child_gets_a_clear_error_and_harms_nothing(device: EtnavivDevice) -> None:
+    loaded = device.load(copying())
+    loaded.run([values()])
+    reader, writer = os.pipe()
+    with device.lock:  # another thread may hold it at the fork; the child must not wait for it
+        child = os.fork()
+        if child == 0:
+            texts = []
+            for use in (lambda: loaded.run([values()]), lambda: device.load(copying()), lambda: loaded.read(SOURCE, 1)):
+                try:
+                    use()
+                except DeviceError as error:
+                    texts.append(str(error))
+            loaded.close()
+            device.close()
+            device.close()
+            os.write(writer, "\n".join(texts).encode())
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    told = os.read(reader, 10_000).decode().splitlines()
+    assert told == [f"{RENDER_NODE}: was opened before a fork; open a device of its own in the child process"] * 3
+    np.testing.assert_array_equal(loaded.run([values(seed=5)])[0], values(seed=5))
+    os.close(reader)
+    os.close(writer)
+
+
 # Closing.
 
 
@@ -405,8 +463,8 @@ def test_closed_device_closes_what_it_holds(kernel: VirtualKernel) -> None:
     for call in (lambda: loaded.run([values()]), lambda: device.load(copying())):
         with pytest.raises(DeviceError, match="is closed"):
             call()
-    kernel.shutdown()
     assert descriptors() == before
+    kernel.shutdown()
 
 
 def test_forgotten_device_gives_its_descriptors_back(executor: FakeExecutor) -> None:

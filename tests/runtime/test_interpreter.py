@@ -11,7 +11,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter as LiteRT
 
 from hornito.driver import Device
-from hornito.errors import BadInput, Unsupported
+from hornito.errors import BadInput, DeviceError, Unsupported
 from hornito.model import ModelBuilder
 from hornito.runtime import Interpreter
 from tests.runtime.calls import MODELS, filled, opened, outputs
@@ -108,8 +108,9 @@ def test_model_by_path_of_any_kind(tmp_path: Path, device: Device, monkeypatch: 
     ("choice", "error"),
     [
         ({"device": "gpu"}, BadInput),
-        ({"device": "/dev/dri/renderD777"}, Unsupported),
-        ({"device": "hornito://board:1"}, Unsupported),
+        ({"device": "/dev/dri/renderD777"}, DeviceError),
+        ({"device": "hornito://board"}, BadInput),
+        ({"device": "hornito+unix:/none"}, BadInput),
         ({"chip": "vipnano"}, BadInput),
         ({"device": "cpu", "chip": "vipnano"}, BadInput),
         ({"plan_level": "bold"}, BadInput),

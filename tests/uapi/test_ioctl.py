@@ -3,6 +3,7 @@ import ctypes
 import errno
 import mmap
 import os
+import termios
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ class Answers:
     def mmap(self, fd: int, length: int, offset: int) -> mmap.mmap:
         raise AssertionError("not asked for")
 
-    def messages(self) -> list[str]:
+    def messages(self, fd: int) -> list[str]:
         return []
 
 
@@ -111,7 +112,6 @@ def test_real_kernel_opens_maps_and_closes(tmp_path: Path) -> None:
     assert not os.get_inheritable(fd)
     kernel.close(fd)
     assert path.read_bytes()[4096] == 1
-    assert kernel.messages() == []
 
 
 def test_real_kernel_reports_what_the_system_says() -> None:
@@ -119,3 +119,17 @@ def test_real_kernel_reports_what_the_system_says() -> None:
     with open("/dev/null", "rb") as file, pytest.raises(OSError) as caught:
         GEM_NEW(kernel, file.fileno(), size=4096)
     assert caught.value.errno == errno.ENOTTY
+
+
+def test_integer_argument_is_a_whole_pointer() -> None:
+    place = ctypes.c_int()
+    assert ctypes.addressof(place) >> 32
+    reader, writer = os.pipe()
+    os.write(writer, b"abc")
+    RealKernel().ioctl(reader, termios.FIONREAD, ctypes.addressof(place))
+    assert place.value == 3
+    with pytest.raises(OSError) as caught:
+        RealKernel().ioctl(reader, termios.FIONREAD, 8)
+    assert caught.value.errno == errno.EFAULT
+    os.close(reader)
+    os.close(writer)

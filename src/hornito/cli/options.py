@@ -40,7 +40,11 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     """``--device``, the options of a plan, and ``--threads``."""
     parser.add_argument(
-        "--device", metavar="NAME", default="auto", help="auto, virtual or cpu ('hornito devices' lists them)"
+        "--device",
+        metavar="NAME",
+        default="auto",
+        help="auto, virtual, cpu, /dev/dri/renderD128 ('hornito devices' lists them), or another machine's: "
+        "hornito://HOST:PORT, hornito+unix:PATH",
     )
     add_plan_options(parser)
     parser.add_argument("--threads", metavar="N", type=positive, help="threads of the CPU's share of the work")
@@ -64,6 +68,13 @@ def units(text: str) -> tuple[str, ...]:
         if name not in UNITS:
             raise argparse.ArgumentTypeError(f"unit {name!r} can't be disabled; known are nn and tp")
     return names
+
+
+def file_name(text: str) -> str:
+    """The name of a file, to read or to write; whether it can be is seen when that happens."""
+    if not text:
+        raise argparse.ArgumentTypeError("'' names no file")
+    return text
 
 
 def positive(text: str) -> int:

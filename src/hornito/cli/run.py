@@ -8,7 +8,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from hornito.cli.options import add_device_options, add_json, device_arguments, keep_apart, print_json
+from hornito.cli.options import (
+    add_device_options,
+    add_json,
+    device_arguments,
+    file_name,
+    keep_apart,
+    print_json,
+    remark,
+)
+from hornito.cli.timed_run import device_line
 from hornito.errors import BadInput, Unsupported
 from hornito.files import atomic_writer
 
@@ -20,12 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input",
         metavar="FILE",
+        type=file_name,
         action="append",
         default=[],
         help="an input (.npy), once for each, in order",
     )
     parser.add_argument(
-        "--output", metavar="FILE", action="append", default=[], help="where an output goes (.npy); likewise"
+        "--output",
+        metavar="FILE",
+        type=file_name,
+        action="append",
+        default=[],
+        help="where an output goes (.npy); likewise",
     )
     add_device_options(parser)
     add_json(parser)
@@ -74,6 +89,7 @@ def _run_model(options: argparse.Namespace) -> list[tuple[str, Any]]:
         for detail, value in zip(inputs, values, strict=True):
             interpreter.set_tensor(detail["index"], value)
         interpreter.invoke()
+        remark(f"device: {device_line(interpreter)}")
         return [(detail["name"], interpreter.get_tensor(detail["index"])) for detail in outputs]
 
 
@@ -89,7 +105,7 @@ def _run_submissions(options: argparse.Namespace) -> list[tuple[str, Any]]:
     archive = read_archive(path)
     if not archive.segments:
         raise BadInput(f"{path}: holds submissions but no model (no 'meta'), so nothing says what goes in and out")
-    device = open_device(options.device, options.chip or archive.chip, preparation())
+    device = open_device(options.device, options.chip, preparation(), default=archive.chip)
     if device is None:
         raise Unsupported(f"{path}: a submission file needs an NPU, real or virtual; use --device virtual")
     with device:
@@ -98,6 +114,7 @@ def _run_submissions(options: argparse.Namespace) -> list[tuple[str, Any]]:
         values = _read_inputs(options, inputs, len(session.outputs))
         found = session.run({t.index: value for t, value in zip(session.inputs, values, strict=True)})
         session.close()
+        remark(f"device: {device.name} ({device.chip.name})")
         for tensor in session.outputs:
             if tensor.index not in found:
                 raise Unsupported(f"{path}: output {tensor.name} is computed by no segment; run the model itself")

@@ -2,8 +2,9 @@
 """What may a user choose about compilation?"""
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from hornito.compiler.evidence import Evidence
 from hornito.errors import BadInput, Unsupported
 from hornito.hardware.chips import Chip, CoefficientFormat
 
@@ -35,13 +36,15 @@ class Unit(enum.StrEnum):
 class Options:
     """For which chip, at which plan level, and without which units (NN, TP). ``as_reference``: write what the reference
     driver writes even where that is wrong, to compare with captures of it. ``per_axis_error``: how far channels of
-    different weight scales may be off for sharing a job, as a part of how far their results spread (grouping.py)."""
+    different weight scales may be off for sharing a job, as a part of how far their results spread (grouping.py).
+    ``evidence``: what reports of boards have shown."""
 
     chip: Chip
     level: Level = Level.PROVEN
     disabled: frozenset[Unit] = frozenset()
     as_reference: bool = False
     per_axis_error: float = 0.1
+    evidence: Evidence = field(default_factory=Evidence)
 
     def check(self) -> None:
         """Raises Unsupported for a chip that Hornito can't compile for."""

@@ -4,18 +4,20 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from hornito.compiler.bands import is_band
 from hornito.compiler.crossings import fewest_crossings
-from hornito.compiler.operators import MOVES, evidence, lower, refusal
+from hornito.compiler.evidence import Basis
+from hornito.compiler.operators import MOVES, basis, lower, refusal
 from hornito.compiler.options import Level, Options, Unit
 from hornito.compiler.partition import Group, partition
-from hornito.compiler.rules import Evidence, Refusal
+from hornito.compiler.rules import Refusal, lacks
 from hornito.compiler.segment import MAX_LINE, Numbering, Planes, Segment, shape_of, turns
 from hornito.compiler.tasks import Move, Task
 from hornito.model.graph import Graph, Operator, Tensor
 from hornito.stream import TensorInfo
 
-IDLE_RULE = "moves pass tensors to or from operators that compute on the NPU"
-EDGE_RULE = f"columns * channels of a tensor that crosses the segment's edge are at most {MAX_LINE}"
+IDLE = "operators that compute on the NPU next to it"
+EDGE = f"at most {MAX_LINE} columns * channels in a result that leaves the segment"
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,16 @@ class MovePart(Part):
 @dataclass(frozen=True, eq=False)
 class Plan:
     """Where each operator of ``graph`` runs. ``planes``: the tensors that lowering added, by number; ``refusals``: why
-    operators are on the CPU, by operator; ``evidence``: how the lowering of the others is known to be right."""
+    operators are on the CPU, by operator; ``evidence``: what the jobs of the others are known by; ``keys``: what a
+    report must prove of them (evidence.py)."""
 
     graph: Graph
     options: Options
     parts: tuple[NpuPart | CpuPart | MovePart, ...]
     planes: dict[int, Planes]
     refusals: dict[int, Refusal]
-    evidence: dict[int, Evidence]
+    evidence: dict[int, Basis]
+    keys: dict[int, tuple[str, ...]]
 
     @property
     def uses_npu(self) -> bool:
@@ -104,8 +108,12 @@ def make_plan(graph: Graph, options: Options) -> Plan:
             parts += _split(tuple(segment.tasks), group, options)
         else:
             parts.append(CpuPart(group.inputs, group.outputs, tuple(op.index for op in group.operators)))
-    known = {op.index: evidence(graph, op, options) for op in graph.operators if op.index not in refusals}
-    return Plan(graph, options, tuple(parts), numbering.planes, refusals, known)
+    banded = {task.operator for part in parts if isinstance(part, NpuPart) for task in part.tasks if is_band(task)}
+    accepted = [op for op in graph.operators if op.index not in refusals]
+    found = {op.index: basis(graph, op, options, op.index in banded) for op in accepted}
+    known = {index: own for index, (own, _) in found.items()}
+    keys = {index: own for index, (_, own) in found.items()}
+    return Plan(graph, options, tuple(parts), numbering.planes, refusals, known, keys)
 
 
 def _too_wide(graph: Graph, groups: Sequence[Group], _: Options) -> Iterator[Refusal]:
@@ -115,7 +123,7 @@ def _too_wide(graph: Graph, groups: Sequence[Group], _: Options) -> Iterator[Ref
             for output in operator.outputs:
                 shape = shape_of(graph.tensor(output))
                 if output in group.outputs and turns(shape) and shape.columns * shape.channels > MAX_LINE:
-                    yield Refusal(operator.index, operator.kind, EDGE_RULE, str(shape.columns * shape.channels))
+                    yield lacks(operator, EDGE, str(shape.columns * shape.channels))
 
 
 def _idle(_: Graph, groups: Sequence[Group], options: Options) -> Iterator[Refusal]:
@@ -126,7 +134,7 @@ def _idle(_: Graph, groups: Sequence[Group], options: Options) -> Iterator[Refus
         for operators in _connected(group) if group.accepted else ():
             if all(operator.kind in MOVES for operator in operators):
                 for operator in operators:
-                    yield Refusal(operator.index, operator.kind, IDLE_RULE, f"{len(operators)} on their own")
+                    yield lacks(operator, IDLE, "other moves" if len(operators) > 1 else "none")
 
 
 def _connected(group: Group) -> list[list[Operator]]:

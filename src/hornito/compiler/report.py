@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hornito.compiler.assemble import Compiled, EncodedJob
+from hornito.compiler.evidence import Trust
 from hornito.compiler.options import Level, Unit
 from hornito.compiler.plan import CpuPart, MovePart, NpuPart, Plan, make_plan
-from hornito.compiler.rules import Evidence
 from hornito.compiler.tasks import Convolution, Detranspose, Job, Move, Strided, Transpose, View
 from hornito.cost import Work, move_work, nn_work
 from hornito.model.graph import DepthwiseOptions, Graph, Operator
@@ -19,7 +19,8 @@ class Row:
     """One job. ``weight_bytes``: the layer's weights and biases in the model, ``work.coefficient_bytes`` when packed;
     ``real_macs``: what the layer needs, of which ``work.macs`` is what the hardware is given; ``reason``:
     the rule that keeps an operator on the CPU, or what marks a job; ``off_by``: the most, in output steps, that the
-    operator's results may differ from exact ones beside rounding, for per-axis weights that share jobs."""
+    operator's results may differ from exact ones beside rounding, for per-axis weights that share jobs; ``piece``:
+    which of the operator's outputs the job computes, where it was too big for one."""
 
     segment: int
     unit: Unit
@@ -35,6 +36,7 @@ class Row:
     work: Work = Work()
     reason: str = ""
     off_by: int = 0
+    piece: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"unit": self.unit.value}
@@ -134,7 +136,7 @@ def rows(compiled: Compiled) -> list[Row]:
                             _shape(graph, operator.inputs[:1]),
                             _shape(graph, operator.outputs[:1]),
                             real_macs=macs,
-                            reason=f"{why.reason}; got {why.got}",
+                            reason=why.text,
                         )
                     )
             case MovePart():
@@ -146,7 +148,7 @@ def rows(compiled: Compiled) -> list[Row]:
                         _move_name(graph, move),
                         _sizes(move, before=True),
                         _sizes(move, before=False),
-                        reason="the TP unit is in use; got --disable tp",
+                        reason="needs the TP unit; it has none (--disable tp)",
                     )
                     for move in part.moves
                 ]
@@ -164,7 +166,7 @@ def _view_row(graph: Graph, segment: int, view: View) -> Row:
 def _npu_row(compiled: Compiled, segment: int, job: EncodedJob) -> Row:
     plan, task = compiled.plan, job.task
     operator = plan.graph.operators[task.operator]
-    unproven = plan.evidence[task.operator] is not Evidence.SILICON
+    unproven = plan.evidence[task.operator].trust is not Trust.SILICON
     marks = ["unproven on silicon"] if unproven else []
     marks += [task.note] if isinstance(task, Convolution) and task.note else []
     reason = "; ".join(marks)
@@ -176,9 +178,11 @@ def _npu_row(compiled: Compiled, segment: int, job: EncodedJob) -> Row:
     assert isinstance(task, Convolution)
     conv = job.convolution
     tensors = [plan.graph.tensor(index) for index in operator.inputs[1:] if index >= 0]
-    # Of an operator that takes several jobs, each has the share of the output channels that it computes.
-    whole = plan.graph.tensor(operator.outputs[0]).shape[-1]
-    own = whole if task.outputs is None else task.outputs
+    # Of an operator that takes several jobs, each has the share of the outputs that it computes.
+    pixels = task.output.rows * task.output.columns
+    channels = plan.graph.tensor(operator.outputs[0]).shape[-1]
+    whole = channels * task.target_frame.plane_bytes
+    own = (channels if task.outputs is None else task.outputs) * pixels
     return Row(
         segment,
         Unit.NN,
@@ -193,6 +197,7 @@ def _npu_row(compiled: Compiled, segment: int, job: EncodedJob) -> Row:
         work=nn_work(conv.descriptor, len(conv.coefficients.blob), plan.options.chip),
         reason=reason,
         off_by=task.off_by,
+        piece=task.piece,
     )
 
 

@@ -1,24 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""What is a rule about operators? A condition with a reason, its evidence, and the value that it met.
+"""What is a rule about operators? A condition with what it needs, and the value that it met.
 
 ``hornito.compiler.operators`` has the rules themselves, one file an operator.
 """
 
-import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from hornito.bits import BitField, Confidence
 from hornito.compiler.options import Options
 from hornito.model.graph import Graph, Operator, Tensor
 
 SIGN_SHIFT = 128  # int8 tensors are uint8 ones moved by this
-
-
-class Evidence(enum.StrEnum):
-    """How a rule or a lowering is known to be right."""
-
-    SILICON = "silicon"
-    INFERRED = "inferred"
 
 
 @dataclass(frozen=True)
@@ -60,34 +53,50 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Rule:
-    """A condition on operators. ``reason`` says what must hold; ``got`` what was met instead."""
+    """A condition on operators. ``need``: what must be there, after "needs"; ``got``: what is there instead, after
+    "it has"; ``fields``: the hardware's fields whose meaning the rule takes for granted."""
 
-    reason: str
+    need: str
     holds: Callable[[Candidate], bool]
     got: Callable[[Candidate], str]
-    evidence: Evidence = Evidence.SILICON
+    fields: tuple[BitField, ...] = ()
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why an operator stays on the CPU."""
+    """Why an operator stays on the CPU: a reason, and the value that was met, "" where there is none to tell."""
 
     operator: int
     kind: str
     reason: str
-    got: str
+    got: str = ""
+
+    @property
+    def text(self) -> str:
+        """Reason and value, without the operator."""
+        return f"{self.reason}; it has {self.got}" if self.got else self.reason
 
     def __str__(self) -> str:
-        return f"Op#{self.operator} {self.kind}: {self.reason}; got {self.got}"
+        return f"Op#{self.operator} {self.kind}: {self.text}"
+
+
+def lacks(operator: Operator, need: str, got: str) -> Refusal:
+    """The refusal of an operator that has not what it needs."""
+    return Refusal(operator.index, operator.kind, f"needs {need}", got)
 
 
 def first_refusal(rules: Sequence[Rule], candidate: Candidate) -> Refusal | None:
     """The first of ``rules`` that does not hold, or None."""
-    operator = candidate.operator
     for rule in rules:
         if not rule.holds(candidate):
-            return Refusal(operator.index, operator.kind, rule.reason, rule.got(candidate))
+            return lacks(candidate.operator, rule.need, rule.got(candidate))
     return None
+
+
+def guesses(rules: Iterable[Rule]) -> list[str]:
+    """The fields that ``rules`` take for granted though their meaning is a guess."""
+    fields = {field.name: field for rule in rules for field in rule.fields}
+    return [name for name, field in fields.items() if field.confidence is not Confidence.REPLAYED]
 
 
 def zero_point(tensor: Tensor) -> int:

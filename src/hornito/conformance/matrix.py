@@ -6,9 +6,10 @@ from functools import partial
 
 import numpy as np
 
-from hornito.conformance.case import Case, Draw, Kind
-from hornito.conformance.layers import Form, addition, convolution, dense, image
+from hornito.conformance.case import Case
 from hornito.model import ModelBuilder, Padding
+from hornito.model.draw import KINDS, Draw, Kind
+from hornito.model.layers import Form, addition, convolution, dense, image
 
 SIZES = (3, 5, 8, 80, 112)
 KERNELS = (1, 3, 5)
@@ -20,7 +21,6 @@ DEPTHWISE_CHANNELS = (1, 32, 120, 128, 256)
 DENSE_SIZES = (128, 1280, 25088, 62720)
 QUANTIZATIONS = 100
 QUANTIZATIONS_SIZE = 40
-KINDS: tuple[Kind, ...] = (np.uint8, np.int8)
 PADDINGS = (Padding.VALID, Padding.SAME)
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from hornito.conformance.case import Case, Draw, Missing, Scope
+from hornito.conformance.case import Case, Missing, Scope
 from hornito.errors import BadInput
 from hornito.files import model_directories
+from hornito.model.draw import Draw
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,15 @@ from hornito.hardware.tp import TPDescriptor
 
 @dataclass(frozen=True)
 class Work:
-    """``macs`` that the hardware is given to do, and bytes that it reads and writes; coefficients are part of reads."""
+    """``macs`` that the hardware is given to do, and bytes that it reads and writes; coefficients are part of reads.
+
+    ``pointwise_macs``: how many of the ``macs`` belong to 1x1 kernels, which have a rate of their own."""
 
     macs: int = 0
     coefficient_bytes: int = 0
     read: int = 0
     written: int = 0
+    pointwise_macs: int = 0
 
     @property
     def traffic(self) -> int:
@@ -32,6 +35,7 @@ class Work:
             self.coefficient_bytes + other.coefficient_bytes,
             self.read + other.read,
             self.written + other.written,
+            self.pointwise_macs + other.pointwise_macs,
         )
 
 
@@ -41,14 +45,16 @@ def nn_work(descriptor: NNDescriptor, coefficient_bytes: int, chip: Chip) -> Wor
     outputs = descriptor.out_image_z_size
     pixels = descriptor.out_image_x_size * descriptor.out_image_y_size
     planes = 1 if descriptor.depthwise else descriptor.channels
-    macs = pixels * planes * descriptor.kernel_xy_size * descriptor.kernel_y_size * outputs
+    places = descriptor.kernel_xy_size * descriptor.kernel_y_size
+    macs = pixels * planes * places * outputs
     per_core = -(-outputs // chip.nn_cores)
     passes = -(-per_core // max(descriptor.kernels_per_core, 1))
     if descriptor.image_caching_mode != CachingMode.NONE:
         passes = 1
     image = descriptor.in_image_x_size * descriptor.in_image_y_size * descriptor.channels
     kept = pixels // 4 if descriptor.pooling == Pooling.FIRST_PIXEL else pixels
-    return Work(macs, coefficient_bytes, coefficient_bytes + passes * image, kept * outputs)
+    pointwise = macs if places == 1 else 0
+    return Work(macs, coefficient_bytes, coefficient_bytes + passes * image, kept * outputs, pointwise)
 
 
 def move_work(descriptors: Sequence[TPDescriptor]) -> Work:

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
+from hornito.errors import BadInput
 from hornito.hardware.chips import Chip
-from hornito.stream import Submission
+from hornito.stream import Port, Submission
 
 
 class Loaded(Protocol):
@@ -46,3 +48,16 @@ class Device(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+def check_inputs(ports: Sequence[Port], arrays: Sequence[NDArray[Any]]) -> None:
+    """Raises BadInput for arrays that ``Loaded.run`` does not take where these are the submission's inputs."""
+    if len(arrays) != len(ports):
+        raise BadInput(f"{len(arrays)} inputs given; the submission takes {len(ports)}")
+    for port, array in zip(ports, arrays, strict=True):
+        tensor, dtype = port.tensor, np.dtype(port.tensor.dtype)
+        if array.dtype != dtype or array.shape != tensor.shape:
+            raise BadInput(
+                f"tensor {tensor.index} ({tensor.name}) is {dtype} of shape {tensor.shape}; "
+                f"got {array.dtype} of shape {array.shape}"
+            )

@@ -7,10 +7,11 @@ address of our choice; running costs two calls per input and output, and three f
 
 import contextlib
 import ctypes
+import dataclasses
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,17 +20,19 @@ from numpy.typing import NDArray
 
 from hornito.driver.addresses import Addresses
 from hornito.driver.buffers import BufferObject, wait_for
+from hornito.driver.device import check_inputs
 from hornito.driver.failures import device_errors
-from hornito.errors import BadInput, DeviceError, Unsupported
-from hornito.hardware.chips import Chip, Identity, identify
+from hornito.driver.node import Node, ask_node, open_node
+from hornito.errors import BadInput, DeviceError
+from hornito.hardware.chips import Chip
 from hornito.stream import BufferKind, Port, Submission
-from hornito.uapi import drm, etnaviv
+from hornito.uapi import etnaviv
 from hornito.uapi.etnaviv import GemSubmit, Param, Prep, SubmitBo, SubmitBoFlag, SubmitFlag
 from hornito.uapi.kernel import Kernel
 from hornito.uapi.messages import Refusal, explain
 from hornito.uapi.sync_file import SYNC_IOC_FILE_INFO
 
-_IDENTITY = (Param.GPU_MODEL, Param.GPU_REVISION, Param.GPU_PRODUCT_ID, Param.GPU_ECO_ID, Param.GPU_CUSTOMER_ID)
+_LOG_HINT = "the kernel log, which can't be read here, says why: sudo dmesg | grep etnaviv"
 _SIGN = np.uint8(0x80)  # int8 + 128, as bytes
 
 
@@ -48,16 +51,15 @@ class EtnavivDevice:
         self._lock = threading.RLock()
         self._loaded: list[EtnavivLoaded] = []
         self._parked: list[BufferObject] = []  # closed by their users, but the device may not be done with them
-        with device_errors(self._name):
-            try:
-                self._fd = kernel.open(path, os.O_RDWR | os.O_CLOEXEC)
-            except OSError as error:
-                raise OSError(error.errno, f"open: {error.strerror}") from error
+        self._process = os.getpid()
+        self._fd = open_node(kernel, path, self._name)
         try:
             with device_errors(self._name):
-                self._check_version()
-                self._pipe, self._chip = self._find_npu()
-                self._addresses = Addresses(self._softpin_start(), etnaviv.ADDRESS_END)
+                self._node = dataclasses.replace(ask_node(kernel, self._fd, path), path=self._name)
+            core, self._chip = self._node.npu()
+            self._pipe = core.pipe
+            start = core.parameters[Param.SOFTPIN_START_ADDR]
+            self._addresses = Addresses(start, etnaviv.ADDRESS_END)
         except BaseException:
             kernel.close(self._fd)
             raise
@@ -71,17 +73,33 @@ class EtnavivDevice:
     def chip(self) -> Chip:
         return self._chip
 
+    @property
+    def node(self) -> Node:
+        """What the driver and the cores behind the node say of themselves."""
+        return self._node
+
+    @property
+    def pipe(self) -> int:
+        """The NPU's number among the node's cores."""
+        return self._pipe
+
+    def messages(self) -> list[str]:
+        """The kernel's log lines since the last call, where they can be read."""
+        return self._kernel.messages(self._fd)
+
     def load(self, submission: Submission, *, keep_addresses: bool = False) -> "EtnavivLoaded":
         """Place, upload and keep ``submission``. ``keep_addresses``: its buffers stay where they are, as a capture's
         must, which has no relocations; those addresses must be free."""
-        with self._lock, device_errors(self._name):
-            self._check_open()
+        with self.using():
             self._free_parked()
             loaded = EtnavivLoaded(self, self._kernel, self._fd, submission, keep_addresses)
             self._loaded.append(loaded)
             return loaded
 
     def close(self) -> None:
+        if self.foreign:
+            self._end()  # the descriptor is our copy; what is loaded is the parent's
+            return
         with self._lock:
             if self._fd < 0:
                 return
@@ -100,50 +118,22 @@ class EtnavivDevice:
     ) -> None:
         self.close()
 
-    # What the node is.
-
-    def _check_version(self) -> None:
-        room = ctypes.create_string_buffer(64)
-        version = drm.VERSION(self._kernel, self._fd, name_len=len(room), name=ctypes.addressof(room))
-        name = room.raw[: version.name_len].decode("ascii", "replace")
-        if name != etnaviv.DRIVER_NAME:
-            raise Unsupported(f"{self._name}: a node of the driver {name!r}, not of etnaviv; name another --device")
-        number = (version.version_major, version.version_minor)
-        if number < (1, etnaviv.MINOR_WITH_IDS):
-            raise Unsupported(
-                f"{self._name}: etnaviv {number[0]}.{number[1]} does not tell which NPU it has; "
-                f"1.{etnaviv.MINOR_WITH_IDS} does: use a newer kernel"
-            )
-
-    def _find_npu(self) -> tuple[int, Chip]:
-        """Pipe and chip of the first core that is an NPU. A pipe with no core does not end the search."""
-        seen = []
-        for pipe in range(etnaviv.MAX_PIPES):
-            try:
-                identity = Identity(*(self._ask(param, pipe) for param in _IDENTITY))
-            except OSError:
-                continue
-            chip = identify(identity)
-            if chip is not None:
-                return pipe, chip
-            seen.append(f"{identity.model:#x} revision {identity.revision:#x}")
-        raise Unsupported(f"{self._name}: no NPU that Hornito knows; cores found: {', '.join(seen) or 'none'}")
-
-    def _softpin_start(self) -> int:
-        start = self._ask(Param.SOFTPIN_START_ADDR, self._pipe)
-        if start == etnaviv.NO_SOFTPIN:
-            raise Unsupported(f"{self._name}: this kernel has no softpin, and descriptors need it; use a newer kernel")
-        return start
-
-    def _ask(self, param: Param, pipe: int) -> int:
-        value: int = etnaviv.GET_PARAM(self._kernel, self._fd, pipe=pipe, param=param).value
-        return value
-
     # For what is loaded; the lock is held.
 
-    def _check_open(self) -> None:
-        if self._fd < 0:
-            raise DeviceError(f"{self._name}: the device is closed; open it again")
+    @property
+    def foreign(self) -> bool:
+        """This is a forked child: handles, addresses and jobs are the parent's, and so is the lock's owner."""
+        return os.getpid() != self._process
+
+    @contextlib.contextmanager
+    def using(self) -> Iterator[None]:
+        """The device is this thread's for the block. Raises DeviceError: it is closed, a child's, or a call failed."""
+        if self.foreign:
+            raise DeviceError(f"{self._name}: was opened before a fork; open a device of its own in the child process")
+        with self._lock, device_errors(self._name):
+            if self._fd < 0:
+                raise DeviceError(f"{self._name}: the device is closed; open it again")
+            yield
 
     def allocate(self, size: int, address: int | None) -> BufferObject:
         """A buffer object at that address, or at one of our choice. Raises OSError."""
@@ -189,7 +179,7 @@ class EtnavivDevice:
             raise self._killed(submit.fence, -status)
 
     def _killed(self, fence: int, code: int) -> DeviceError:
-        why, line = explain(self._kernel.messages(), fence) or (Refusal("unknown", "the kernel log can't be read"), "")
+        why, line = explain(self._kernel.messages(self._fd), fence) or (Refusal("unknown", _LOG_HINT), "")
         job = "the job" if why.job is None else f"job {why.job}"
         where = "" if why.address is None else f" at {why.address:#010x}"
         text = f"{self._name}: {job} was killed ({os.strerror(code)}); unit {why.unit}{where}: {why.reason}"
@@ -227,6 +217,7 @@ class EtnavivLoaded:
                     with place_of.access(Prep.WRITE):
                         place_of.bytes()[: len(buffer.data)] = buffer.data
                     place_of.unmap()
+            self._ports = placed.inputs
             self._inputs = [_Edge(port, self._buffers[port.buffer]) for port in placed.inputs]
             self._outputs = [_Edge(port, self._buffers[port.buffer]) for port in placed.outputs]
         except BaseException:
@@ -249,18 +240,17 @@ class EtnavivLoaded:
         )
 
     def run(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        with self._device.lock, device_errors(self._device.name):
+        with self._device.using():
             self._check_open()
-            if len(inputs) != len(self._inputs):
-                raise BadInput(f"{len(inputs)} inputs given; the submission takes {len(self._inputs)}")
-            for edge, array in zip(self._inputs, inputs, strict=True):
-                edge.check(array)
+            check_inputs(self._ports, inputs)
             for edge, array in zip(self._inputs, inputs, strict=True):
                 edge.write(array)
             self._device.execute(self._submit)
             return [edge.read() for edge in self._outputs]
 
     def close(self) -> None:
+        if self._device.foreign:
+            return
         with self._device.lock:
             if self._closed:
                 return
@@ -271,7 +261,7 @@ class EtnavivLoaded:
 
     def write(self, address: int, content: bytes) -> None:
         """Put bytes at a device address. Raises BadInput where they do not lie in one buffer."""
-        with self._device.lock, device_errors(self._device.name):
+        with self._device.using():
             self._check_open()
             buffer, offset = self._at(address, len(content))
             with buffer.access(Prep.WRITE):
@@ -279,7 +269,7 @@ class EtnavivLoaded:
 
     def read(self, address: int, length: int) -> bytes:
         """``length`` bytes from a device address. Raises BadInput where they do not lie in one buffer."""
-        with self._device.lock, device_errors(self._device.name):
+        with self._device.using():
             self._check_open()
             buffer, offset = self._at(address, length)
             with buffer.access(Prep.READ):
@@ -300,21 +290,11 @@ class _Edge:
     """Where an input or output meets the CPU: an array that shows the device's memory."""
 
     def __init__(self, port: Port, buffer: BufferObject) -> None:
-        tensor = port.tensor
-        self._name = f"tensor {tensor.index} ({tensor.name})"
+        dtype = np.dtype(port.tensor.dtype)
         self._buffer = buffer
-        self._dtype = np.dtype(tensor.dtype)
-        self._shape = tensor.shape
-        self._shifted = self._dtype == np.int8
-        seen = np.uint8 if self._shifted else self._dtype
+        self._shifted = dtype == np.int8
         place = buffer.bytes()[port.offset : port.offset + port.bytes]
-        self._memory: NDArray[Any] = place.view(seen).reshape(tensor.shape)
-
-    def check(self, array: NDArray[Any]) -> None:
-        if array.dtype != self._dtype or array.shape != self._shape:
-            raise BadInput(
-                f"{self._name} is {self._dtype} of shape {self._shape}; got {array.dtype} of shape {array.shape}"
-            )
+        self._memory: NDArray[Any] = place.view(np.uint8 if self._shifted else dtype).reshape(port.tensor.shape)
 
     def write(self, array: NDArray[Any]) -> None:
         with self._buffer.access(Prep.WRITE):

@@ -1,93 +1,99 @@
 # SPDX-License-Identifier: MIT
-"""Which devices are there, and how is one opened by name? The one registry of names."""
+"""Which device is meant by a name, and how is it opened? The one registry of names."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from hornito.driver import Device, EtnavivDevice
-from hornito.errors import BadInput, Unsupported
-from hornito.hardware.chips import CHIPS, DEFAULT_CHIP, Chip, CoefficientFormat, find_chip
+from hornito.driver.machine import Machine
+from hornito.driver.node import look_at
+from hornito.errors import BadInput, DeviceError, Unsupported
+from hornito.hardware.chips import DEFAULT_CHIP, Chip, CoefficientFormat, find_chip
+from hornito.remote import RemoteDevice, is_remote
 from hornito.uapi.drm import RENDER_NODE
+from hornito.uapi.etnaviv import DRIVER_NAME
 
-NAMES = "auto, virtual or cpu"
+NAMES = f"auto, virtual, cpu, a render node such as {RENDER_NODE}, hornito://HOST:PORT and hornito+unix:PATH"
+VIRTUAL, CPU, AUTO = "virtual", "cpu", "auto"
+HERE = Machine()
 Report = Callable[[int, int, str], None]  # kernels compiled, of how many, which
 
 
-@dataclass(frozen=True)
-class Found:
-    """A device that ``hornito devices`` lists: its name for --device, its chip, and what Hornito can do on it."""
-
-    name: str
-    chip: Chip | None
-    description: str
-    usable: bool
-
-    def as_json(self) -> dict[str, Any]:
-        chip = self.chip
-        return {
-            "device": self.name,
-            "chip": chip.name if chip else None,
-            "soc": chip.soc if chip else None,
-            "nn_cores": chip.nn_cores if chip else None,
-            "tp_cores": chip.tp_cores if chip else None,
-            "description": self.description,
-            "usable": self.usable,
-        }
+def resolve(name: str, machine: Machine = HERE) -> str:
+    """What "auto" stands for here: the first render node that has an NPU, or "virtual" where no etnaviv node exists.
+    Other names stay. Raises DeviceError or Unsupported for an etnaviv node that is there but can't be used."""
+    return first_npu(machine) or VIRTUAL if name == AUTO else name
 
 
-def list_devices() -> list[Found]:
-    """Render nodes of an NPU on this machine, then the virtual devices, then the CPU."""
-    found = [
-        Found(node, None, "etnaviv render node; Hornito does not drive real ones yet", usable=False)
-        for node in etnaviv_nodes()
-    ]
-    for chip in CHIPS:
-        text = f"{chip.nn_cores} NN and {chip.tp_cores} TP cores, {chip.soc}"
-        if chip.coefficient_format is CoefficientFormat.UNPROVEN:
-            text = f"{text}: its coefficient format is unproven, so models can be planned for it, but not run"
-            found.append(Found("none", chip, text, usable=False))
-        else:
-            found.append(Found("virtual", chip, f"virtual NPU, {text}", usable=True))
-    return [*found, Found("cpu", None, "LiteRT on the CPU", usable=True)]
+def first_npu(machine: Machine = HERE) -> str | None:
+    """The first render node with an NPU that can be used, or None if no node is the etnaviv driver's.
 
-
-def etnaviv_nodes(sysfs: Path = Path("/sys/class/drm")) -> list[str]:
-    """Render nodes that the kernel's etnaviv driver serves, by what sysfs says."""
-    nodes = []
-    for entry in sorted(sysfs.glob("renderD*")) if sysfs.is_dir() else []:
-        try:
-            if (entry / "device" / "driver").resolve().name == "etnaviv":
-                nodes.append(f"/dev/dri/{entry.name}")
-        except OSError:
+    Nodes of other drivers are passed over. Raises what is wrong with the first etnaviv node if none can be used.
+    """
+    trouble: DeviceError | Unsupported | None = None
+    for path in machine.render_nodes():
+        if machine.driver(path) not in (DRIVER_NAME, None):
             continue
-    return nodes
+        try:
+            node = look_at(machine.kernel(), path)
+            if node.is_etnaviv:
+                node.npu()
+                return path
+        except (DeviceError, Unsupported) as error:
+            trouble = trouble or error
+    if trouble is not None:
+        raise trouble
+    return None
 
 
-def find_device(name: str, chip: str | None = None) -> Chip | None:
-    """The chip that ``open_device`` would open, or None for "cpu"; opens nothing. Raises as it does."""
-    if name == "auto":
-        if nodes := etnaviv_nodes():
-            raise Unsupported(f"{nodes[0]}: Hornito does not drive real NPUs yet; use --device virtual or --device cpu")
-        name = "virtual"
+def find_device(
+    name: str, chip: str | None = None, *, default: str = DEFAULT_CHIP, machine: Machine = HERE
+) -> Chip | None:
+    """The chip of the device that ``open_device`` would open, or None for "cpu". Raises as it does."""
+    name = resolve(name, machine)
     if name.startswith("/"):
-        raise Unsupported(f"{name}: Hornito does not drive real NPUs yet; use --device virtual or --device cpu")
-    if name.startswith(("hornito://", "hornito+unix:")):
-        raise Unsupported(f"{name}: Hornito does not reach devices of other machines yet; use --device virtual")
-    if name not in ("virtual", "cpu"):
+        return _checked(name, look_at(machine.kernel(), name).npu()[1], chip)
+    if is_remote(name):
+        with RemoteDevice(name) as device:
+            return _checked(device.name, device.chip, chip)
+    if name not in (VIRTUAL, CPU):
         raise BadInput(f"unknown device {name!r}; known are {NAMES}")
-    found = find_chip(chip or DEFAULT_CHIP)
-    return None if name == "cpu" else found
+    found = find_chip(chip or default)
+    return None if name == CPU else found
 
 
-def open_device(name: str, chip: str | None = None, report: Report | None = None) -> Device | None:
-    """The device of that name, or None for "cpu". ``report`` follows what has to be prepared once.
+def open_device(
+    name: str,
+    chip: str | None = None,
+    report: Report | None = None,
+    *,
+    default: str = DEFAULT_CHIP,
+    machine: Machine = HERE,
+) -> Device | None:
+    """The device of that name, or None for "cpu". ``chip``: which one to emulate, or what any other must be;
+    ``default``: which to emulate if none is named; ``report`` follows what has to be prepared once.
 
     Raises BadInput for an unknown name or chip, Unsupported for a device that Hornito can't drive, DeviceError.
     """
-    found = find_device(name, chip)
+    name = resolve(name, machine)
+    if name.startswith("/") or is_remote(name):
+        device = RemoteDevice(name) if is_remote(name) else EtnavivDevice(machine.kernel(), name)
+        try:
+            _checked(device.name, device.chip, chip)
+        except BaseException:
+            device.close()
+            raise
+        return device
+    found = find_device(name, chip, default=default, machine=machine)
     return None if found is None else _open_virtual(found, report)
+
+
+def _checked(name: str, has: Chip, wanted: str | None) -> Chip:
+    """What the device has. Raises BadInput where another chip was asked for."""
+    if wanted is not None and find_chip(wanted) != has:
+        raise BadInput(
+            f"{name} is a {has.name}, not a {find_chip(wanted).name}; leave --chip out, or use --device virtual"
+        )
+    return has
 
 
 def _open_virtual(chip: Chip, report: Report | None) -> Device:
@@ -98,4 +104,4 @@ def _open_virtual(chip: Chip, report: Report | None) -> Device:
         cure = f"use --chip {DEFAULT_CHIP} or --device cpu"
         raise Unsupported(f"there is no virtual {chip.name}: its coefficient format is unproven; {cure}")
     kernel = VirtualKernel(chip, executor=Executor(chip, report))
-    return EtnavivDevice(kernel, RENDER_NODE, name="virtual")
+    return EtnavivDevice(kernel, RENDER_NODE, name=VIRTUAL)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Command streams: walk them, build them, list them; submissions and the file that holds them."""
 
-from hornito.stream.archive import read_archive, write_archive
+from hornito.stream.archive import pack_archive, read_archive, unpack_archive, write_archive
 from hornito.stream.builder import StreamBuilder
 from hornito.stream.jobs import Job, NNJob, TPJob, jobs_of
 from hornito.stream.listing import listing
@@ -36,7 +36,9 @@ __all__ = [
     "TensorInfo",
     "jobs_of",
     "listing",
+    "pack_archive",
     "read_archive",
+    "unpack_archive",
     "walk",
     "write_archive",
 ]

@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,12 @@ _MAX_BYTES = 1 << 31  # of one array; device addresses have 32 bits
 
 def write_archive(path: str | Path, archive: Archive) -> None:
     """Write ``archive`` to ``path``, whole or not at all. Equal archives give equal bytes. Raises BadInput."""
+    with atomic_writer(path) as stream:
+        pack_archive(stream, archive)
+
+
+def pack_archive(stream: BinaryIO, archive: Archive) -> None:
+    """Write ``archive`` to an open file, or to memory. Equal archives give equal bytes."""
     arrays: dict[str, NDArray[Any]] = {}
     for number, submission in enumerate(archive.submissions):
         arrays |= _submission_arrays(number, submission)
@@ -53,7 +59,7 @@ def write_archive(path: str | Path, archive: Archive) -> None:
     arrays |= {f"c{number}_model": np.frombuffer(model, np.uint8) for number, model in enumerate(models)}
     if archive.segments:
         arrays["meta"] = np.array(json.dumps(_meta(archive)))
-    with atomic_writer(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as file:
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as file:
         for name, array in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy", _FIXED_DATE)
             entry.external_attr = 0o644 << 16
@@ -66,24 +72,34 @@ def read_archive(path: str | Path) -> Archive:
     """Read a ``.npz`` of submissions, ours or captured. Raises BadInput, naming the array at fault."""
     path = Path(path)
     try:
-        with zipfile.ZipFile(path) as file:
-            if (total := sum(entry.file_size for entry in file.infolist())) > _MAX_TOTAL:
-                raise BadInput(f"{path}: its arrays say they have {total} bytes; the limit is {_MAX_TOTAL}")
-            arrays = {entry.filename.removesuffix(".npy"): _read_array(file, entry) for entry in file.infolist()}
+        with path.open("rb") as stream:
+            return unpack_archive(stream, str(path))
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file") from None
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
     except OSError as error:
         raise BadInput(f"{path}: can't be read ({error.strerror or error})") from error
+
+
+def unpack_archive(stream: BinaryIO, name: str, limit: int = _MAX_TOTAL) -> Archive:
+    """Read from an open file, or from memory, what ``pack_archive`` wrote; ``name`` is what messages call it.
+
+    ``limit``: how many bytes all its arrays may take. Raises BadInput, OSError where the file can't be read.
+    """
+    try:
+        with zipfile.ZipFile(stream) as file:
+            if (total := sum(entry.file_size for entry in file.infolist())) > limit:
+                raise BadInput(f"its arrays say they have {total} bytes; the limit is {limit}")
+            arrays = {entry.filename.removesuffix(".npy"): _read_array(file, entry) for entry in file.infolist()}
+    except BadInput as error:
+        raise BadInput(f"{name}: {error}") from None
     except _UNREADABLE as error:
-        raise BadInput(f"{path}: not a submission file ({error}); make one with 'hornito compile'") from error
+        raise BadInput(f"{name}: not a submission file ({error}); make one with 'hornito compile'") from error
     try:
         return _archive(arrays)
     except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
+        raise BadInput(f"{name}: {error}") from None
     except _UNFIT as error:
-        raise BadInput(f"{path}: its contents do not fit together ({type(error).__name__}: {error})") from error
+        raise BadInput(f"{name}: its contents do not fit together ({type(error).__name__}: {error})") from error
 
 
 def _read_array(file: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:

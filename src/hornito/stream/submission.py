@@ -109,7 +109,12 @@ class Submission:
         Raises BadStream for a relocation that points nowhere.
         """
         shifts = [new - buffer.address for new, buffer in zip(addresses, self.buffers, strict=True)]
-        contents = {number: buffer.data.copy() for number, buffer in enumerate(self.buffers) if buffer.data is not None}
+        changed = {place.buffer for place in self.relocations}
+        contents = {
+            number: buffer.data.copy() if number in changed else buffer.data  # weights, mostly: shared, never changed
+            for number, buffer in enumerate(self.buffers)
+            if buffer.data is not None
+        }
         contents[STREAM] = self.stream.astype("<u4").view(np.uint8)  # astype copies
         for place in self.relocations:
             content = contents.get(place.buffer)

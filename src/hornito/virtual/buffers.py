@@ -1,39 +1,37 @@
 # SPDX-License-Identifier: MIT
-"""Where do a client's buffers lie? One after the other in its memfd, and at device addresses that it chooses.
-
-An offset of the memfd is never used twice, so a mapping that outlives its buffer meets no other buffer; a dead buffer's
-pages go back by a hole. A book of device addresses says which buffer has which range.
-"""
+"""What is a buffer object, and at which device addresses does an open file see it?"""
 
 import bisect
-import ctypes
-import fcntl
-import os
+from dataclasses import dataclass
 
 from hornito.uapi.etnaviv import SECOND_LEVEL_BITS
 from hornito.virtual.fences import Fence
 
-_PUNCH_HOLE = 0x02  # FALLOC_FL_PUNCH_HOLE
-_KEEP_SIZE = 0x01
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
-
 
 class Buffer:
-    """A buffer object. ``va``: its device address, None until a submit names one.
+    """A buffer object: ``size`` bytes of the pool from ``offset``.
 
     Jobs run in the order of their submits, so the last fence tells all: the device is done with the buffer, or has
-    written it, when that fence has signalled.
+    written it, when that fence has signalled. ``references``: handles of any open file.
     """
 
-    __slots__ = ("last_use", "last_write", "offset", "size", "va")
+    __slots__ = ("last_use", "last_write", "offset", "references", "size")
 
     def __init__(self, size: int, offset: int) -> None:
         self.size = size
         self.offset = offset
-        self.va: int | None = None
+        self.references = 0
         self.last_use: Fence | None = None
         self.last_write: Fence | None = None
+
+
+@dataclass(eq=False)
+class Mapping:
+    """A buffer at a device address of one open file, and the last job of that file that uses it."""
+
+    buffer: Buffer
+    va: int
+    last_use: Fence | None = None
 
     @property
     def busy(self) -> bool:
@@ -41,70 +39,41 @@ class Buffer:
         return self.last_use is not None and self.last_use.pending
 
 
-class Memory:
-    """A file for buffers: ``client_fd`` is the client's descriptor, ``fd`` our own of the same file."""
-
-    def __init__(self, name: str) -> None:
-        self.client_fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        try:
-            # A client that cuts the file would kill whoever touches it next.
-            fcntl.fcntl(self.client_fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
-            self.fd = os.dup(self.client_fd)
-        except OSError:
-            os.close(self.client_fd)
-            raise
-        status = os.fstat(self.fd)
-        self.identity = (status.st_dev, status.st_ino)
-        self._end = 0
-
-    def allocate(self, size: int) -> int:
-        """The offset of ``size`` (a multiple of pages) new bytes, all zero."""
-        os.ftruncate(self.fd, self._end + size)
-        offset = self._end
-        self._end += size
-        return offset
-
-    def free(self, offset: int, size: int) -> None:
-        """Give pages back; whoever still maps them sees zeros."""
-        if _libc.fallocate(self.fd, _PUNCH_HOLE | _KEEP_SIZE, offset, size):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
-
-    def close(self) -> None:
-        """Close our descriptor; the client's is its own business."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-
 class AddressBook:
     """Which buffer has which device addresses, of one open file. No two overlap."""
 
     def __init__(self) -> None:
         self._starts: list[int] = []
-        self._buffers: dict[int, Buffer] = {}
+        self._at: dict[int, Mapping] = {}
+        self._of: dict[Buffer, Mapping] = {}
 
-    def add(self, buffer: Buffer, va: int) -> None:
-        """``buffer`` gets ``va``, which must be free."""
+    def find(self, buffer: Buffer) -> Mapping | None:
+        """Where ``buffer`` is, if anywhere."""
+        return self._of.get(buffer)
+
+    def add(self, buffer: Buffer, va: int) -> Mapping:
+        """``buffer``, which has no address, gets ``va``, which must be free."""
+        mapping = Mapping(buffer, va)
         bisect.insort(self._starts, va)
-        self._buffers[va] = buffer
-        buffer.va = va
+        self._at[va] = self._of[buffer] = mapping
+        return mapping
 
-    def remove(self, buffer: Buffer) -> None:
-        """``buffer``, which has an address, loses it."""
-        if buffer.va is None:
-            return
-        del self._starts[bisect.bisect_left(self._starts, buffer.va)]
-        del self._buffers[buffer.va]
-        buffer.va = None
+    def remove(self, mapping: Mapping) -> None:
+        """Its addresses are free again. Nothing happens if they are already."""
+        if self._of.get(mapping.buffer) is mapping:
+            del self._starts[bisect.bisect_left(self._starts, mapping.va)]
+            del self._at[mapping.va]
+            del self._of[mapping.buffer]
 
-    def overlapping(self, va: int, size: int) -> list[Buffer]:
-        """The buffers that have any of these addresses."""
+    def overlapping(self, va: int, size: int) -> list[Mapping]:
+        """What has any of these addresses."""
         at = bisect.bisect_right(self._starts, va)
-        if at and self._starts[at - 1] + self._buffers[self._starts[at - 1]].size > va:
-            at -= 1
+        if at:
+            last = self._at[self._starts[at - 1]]
+            if last.va + last.buffer.size > va:
+                at -= 1
         end = bisect.bisect_left(self._starts, va + size, lo=at)
-        return [self._buffers[start] for start in self._starts[at:end]]
+        return [self._at[start] for start in self._starts[at:end]]
 
     def holds(self, address: int) -> bool:
         """Some buffer lies at this address."""

@@ -10,6 +10,7 @@ from hornito.virtual.faults import Fault
 from hornito.virtual.frontend import FrontEnd, Job
 from hornito.virtual.memory import AddressSpace
 from hornito.virtual.nn import NNUnit
+from hornito.virtual.timeline import Timeline
 from hornito.virtual.tp import TPUnit
 
 
@@ -26,16 +27,30 @@ class Executor:
         self.jobs: list[Job] = []
         kernels.warm_up(report)
 
-    def run(self, space: AddressSpace, stream: NDArray[np.uint32]) -> None:
-        """Execute all jobs of ``stream`` on the memory in ``space``. Raises Fault; the jobs before it have run."""
+    def run(self, space: AddressSpace, stream: NDArray[np.uint32], timeline: Timeline | None = None) -> None:
+        """Execute all jobs of ``stream`` on the memory in ``space``. Raises Fault; the jobs before it have run.
+
+        ``timeline`` learns of each job before it runs, and may end the submission there."""
         self.jobs = []
+        timeline = timeline or Timeline(self.chip)
         for job in FrontEnd(self.chip).jobs(stream):
             try:
-                if job.unit == "NN":
-                    self._nn.run(space, job.descriptors[0])
-                else:
-                    self._tp.run(space, job.descriptors)
+                self._run(space, job, timeline)
             except Fault as fault:
                 fault.job = job.number
                 raise
             self.jobs.append(job)
+        timeline.finish()
+
+    def _run(self, space: AddressSpace, job: Job, timeline: Timeline) -> None:
+        if job.unit == "NN":
+            layer = self._nn.fetch(space, job.descriptors[0])
+            timeline.begin(job.number, job.unit, job.end, layer.work)
+            self._nn.execute(space, layer)
+        else:
+            moves = self._tp.fetch(space, job.descriptors)
+            timeline.begin(job.number, job.unit, job.end, moves.work)
+            self._tp.execute(moves)
+
+    def close(self) -> None:
+        """Nothing is held that must be given back."""

@@ -25,7 +25,19 @@ class Fault(BadStream):
 
 
 class MMUFault(Fault):
-    """An access outside every mapped buffer; ``address`` is the first bad one."""
+    """An access outside every mapped buffer; ``address`` is the first bad one, ``write``: it was to be written."""
 
-    def __init__(self, text: str, *, address: int, job: int | None = None) -> None:
+    def __init__(self, text: str, *, address: int, job: int | None = None, write: bool = False) -> None:
         super().__init__(text, unit="MMU", job=job, address=address)
+        self.write = write
+
+
+class Hang(Fault):
+    """A job that would not end, or not in time, by the chip's clock."""
+
+
+class Died(Fault):
+    """Whatever ran the job is gone: a worker process that was killed, or crashed."""
+
+    def __init__(self, text: str, *, job: int | None = None) -> None:
+        super().__init__(text, unit="executor", job=job)

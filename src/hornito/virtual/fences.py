@@ -1,47 +1,90 @@
 # SPDX-License-Identifier: MIT
-"""Is a job done, and how did it end? Fences, and the sync files that show them to programs."""
+"""Has it happened yet, and who wants to know? Signals, the fences of jobs, and calls that have to wait for them."""
 
-import contextlib
-import os
+import threading
+import time
+from collections.abc import Callable
 
 from hornito.uapi.sync_file import PENDING
 
 
-class Fence:
-    """One job's end. Its kernel's lock guards it.
+class Signal:
+    """Something that happens once."""
 
-    ``status`` has the sync file's numbers: 0 pending, 1 done, below zero -errno of a job that was killed.
+    __slots__ = ("_functions", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._functions: list[Callable[[], None]] | None = []
+
+    def when_signalled(self, function: Callable[[], None]) -> None:
+        """Call ``function`` once: when it happens, in the thread that makes it happen; here and now if it has.
+
+        The virtual device may be locked then: the function must neither wait nor call the device. It sets an event,
+        say, or writes to a pipe.
+        """
+        with self._lock:
+            if self._functions is not None:
+                self._functions.append(function)
+                return
+        function()
+
+    def forget(self, function: Callable[[], None]) -> None:
+        """Do not call ``function`` any more, if it has not been called yet."""
+        with self._lock:
+            if self._functions and function in self._functions:
+                self._functions.remove(function)
+
+    def happen(self) -> None:
+        """Tell all who wait."""
+        with self._lock:
+            functions, self._functions = self._functions, None
+        for function in functions or ():
+            function()
+
+
+class Fence(Signal):
+    """One job's end. Its device's lock guards it.
+
+    ``status`` has the sync file's numbers: 0 pending, 1 done, below zero -errno of a job that was killed. ``time`` is
+    when it signalled, in nanoseconds of CLOCK_MONOTONIC.
     """
 
-    __slots__ = ("_files", "number", "status")
+    __slots__ = ("number", "status", "time")
 
     def __init__(self, number: int) -> None:
+        super().__init__()
         self.number = number
         self.status = PENDING
-        self._files: list[int] = []  # our own descriptors of the eventfds to make readable
+        self.time = 0
 
     @property
     def pending(self) -> bool:
         return self.status == PENDING
 
     def signal(self, status: int) -> None:
-        """End it, once; every sync file of it becomes readable."""
-        if not self.pending:
-            return
-        self.status = status
-        for file in self._files:
-            with contextlib.suppress(OSError):
-                os.eventfd_write(file, 1)
-            os.close(file)
-        self._files.clear()
-
-    def file(self) -> int:
-        """A new close-on-exec descriptor that polls readable once the fence has signalled. The caller owns it."""
-        descriptor = os.eventfd(0 if self.pending else 1, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        """End it, once."""
         if self.pending:
-            try:
-                self._files.append(os.dup(descriptor))  # the client may close its own at any moment
-            except OSError:
-                os.close(descriptor)
-                raise
-        return descriptor
+            self.status = status
+            self.time = time.monotonic_ns()
+            self.happen()
+
+
+class Pending(Exception):
+    """A call that can't be answered yet, and has changed nothing: make it again, argument and all, once ``signal`` has
+    happened or ``deadline`` (seconds of CLOCK_MONOTONIC; None: there is none) has passed."""
+
+    def __init__(self, signal: Signal, deadline: float | None = None) -> None:
+        super().__init__("wait and call again")
+        self.signal = signal
+        self.deadline = deadline
+
+    def wait(self) -> None:
+        """Wait in this thread until it is time to call again."""
+        happened = threading.Event()
+        self.signal.when_signalled(happened.set)
+        left = None if self.deadline is None else max(0.0, min(self.deadline - time.monotonic(), threading.TIMEOUT_MAX))
+        try:
+            happened.wait(left)
+        finally:
+            self.signal.forget(happened.set)

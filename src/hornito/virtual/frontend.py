@@ -2,7 +2,7 @@
 """Which jobs does a command stream start? What the front end does with each command, and what it refuses."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +39,13 @@ _SKIPPED = frozenset({Opcode.ZERO, Opcode.NOP, Opcode.WAIT, Opcode.STALL})
 
 @dataclass(frozen=True)
 class Job:
-    """Work for one unit: its number in the stream, and its descriptors' addresses (several for TP cores)."""
+    """Work for one unit: its number in the stream, and its descriptors' addresses (several for TP cores). ``end``: the
+    stream's first word behind it."""
 
     number: int
     unit: str
     descriptors: tuple[int, ...]
+    end: int = field(compare=False, default=0)
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,6 @@ class FrontEnd:
             config = self._states[GL_NN_CONFIG.index]
             if config != (0 if parallel else SMALL_BATCH):
                 raise self._fault(f"word {triggers[0].index}: {GL_NN_CONFIG.name} = {config:#x} in {mode} mode")
-        job = Job(self._next, triggers[0].unit, tuple(trigger.address for trigger in triggers))
+        job = Job(self._next, triggers[0].unit, tuple(trigger.address for trigger in triggers), index + 1)
         self._next += 1
         return job

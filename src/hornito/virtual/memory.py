@@ -120,12 +120,13 @@ class AddressSpace:
             for start, end in places:
                 self._blank(start, end - start)
 
-    def view(self, va: int, length: int) -> NDArray[np.uint8]:
-        """``length`` bytes from ``va``, across neighbouring buffers too: writable, no copy. Raises MMUFault."""
-        self.check(va, length)
+    def view(self, va: int, length: int, write: bool = False) -> NDArray[np.uint8]:
+        """``length`` bytes from ``va``, across neighbouring buffers too: writable, no copy. Raises MMUFault, which says
+        whether it was for writing."""
+        self.check(va, length, write)
         return self._bytes[va : va + length]
 
-    def check(self, va: int, length: int) -> None:
+    def check(self, va: int, length: int, write: bool = False) -> None:
         """Raises MMUFault, with the first address that lies in no buffer, if not all of this is mapped."""
         starts, ends = self._table
         at = bisect.bisect_right(starts, va) - 1
@@ -133,7 +134,8 @@ class AddressSpace:
         end = va + length
         while reached < end:
             if not 0 <= at < len(ends) or not starts[at] <= reached < ends[at]:
-                raise MMUFault(f"{length} bytes at {va:#010x}: this address lies in no buffer", address=reached)
+                text = f"{length} bytes at {va:#010x}: this address lies in no buffer"
+                raise MMUFault(text, address=reached, write=write)
             reached = ends[at]
             at += 1
 

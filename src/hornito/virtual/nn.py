@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hornito.cost import Work, nn_work
 from hornito.errors import Unsupported
 from hornito.hardware.chips import Chip
 from hornito.hardware.coefficients import ALIGNMENT
@@ -30,6 +31,18 @@ class Layer:
     window: Window
     target: Target
     shape: KernelShape
+    work: Work  # coefficients aside
+
+
+@dataclass(frozen=True, eq=False)
+class ReadyLayer:
+    """A job that was fetched and checked, and what it has to do."""
+
+    work: Work
+    layer: Layer
+    convolution: Convolution
+    source: int
+    destination: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +75,10 @@ class NNUnit:
 
     def run(self, space: AddressSpace, address: int) -> None:
         """Execute the descriptor at ``address``. Raises Fault before anything is written."""
+        self.execute(space, self.fetch(space, address))
+
+    def fetch(self, space: AddressSpace, address: int) -> ReadyLayer:
+        """Read and check the descriptor at ``address``, and its coefficients. Raises Fault."""
         words = space.view(address, BYTES).view("<u4").copy()
         coefficients = (int(words[5]) & _KERNEL_ADDRESS_MASK) * ALIGNMENT
         source, destination = int(words[6]), int(words[7])
@@ -78,10 +95,12 @@ class NNUnit:
             if len(self._layers) >= _LAYERS_KEPT:
                 self._layers.clear()
             self._layers[key] = layer
-        convolution = self._convolution(space, key, layer.shape, coefficients)
-        self._convolve(space, layer, convolution, source, destination)
+        decoded = self._convolution(space, key, layer.shape, coefficients)
+        size = len(decoded.blob)
+        work = layer.work + Work(coefficient_bytes=size, read=size)
+        return ReadyLayer(work, layer, decoded.convolution, source, destination)
 
-    def _convolution(self, space: AddressSpace, key: bytes, shape: KernelShape, address: int) -> Convolution:
+    def _convolution(self, space: AddressSpace, key: bytes, shape: KernelShape, address: int) -> _Decoded:
         """The decoded coefficients that memory holds now."""
         try:
             header = space.view(address, self._reader.header(shape, self._chip))
@@ -90,7 +109,7 @@ class NNUnit:
             known = self._decoded.get((key, address))
             if known is not None and len(known.blob) == size and np.array_equal(_wide(blob), _wide(known.blob)):
                 self._decoded.move_to_end((key, address))
-                return known.convolution
+                return known
             kept = blob.copy()  # decoded from the copy: nobody can change it on the way
             weights = self._reader.decode(kept, shape, self._chip)
         except MMUFault:
@@ -101,8 +120,9 @@ class NNUnit:
         convolution = prepare(
             weights, shape.outputs, shape.planes, shape.rows * shape.columns, ARITHMETIC[self._chip.nn_version].centre
         )
-        self._keep((key, address), _Decoded(kept, convolution))
-        return convolution
+        decoded = _Decoded(kept, convolution)
+        self._keep((key, address), decoded)
+        return decoded
 
     def _keep(self, key: tuple[bytes, int], decoded: _Decoded) -> None:
         """Remember this; forget what was not used for longest, where there is too much."""
@@ -113,14 +133,14 @@ class NNUnit:
             _, oldest = self._decoded.popitem(last=False)
             bytes_kept -= oldest.nbytes
 
-    def _convolve(
-        self, space: AddressSpace, layer: Layer, convolution: Convolution, source: int, destination: int
-    ) -> None:
-        image, low = _input(space, layer, source)
+    def execute(self, space: AddressSpace, ready: ReadyLayer) -> None:
+        """Convolve and store. Raises Fault before anything is written."""
+        layer, convolution, destination = ready.layer, ready.convolution, ready.destination
+        image, low = _input(space, layer, ready.source)
         target = layer.target
         last_plane = (layer.shape.outputs - 1) * target.plane_stride
         reach = last_plane + (layer.window.out_y - 1) * target.row_stride + target.x_size
-        out = space.view(destination, reach)
+        out = space.view(destination, reach, write=True)
         if destination < low + len(image) and low < destination + reach:
             image = image.copy()  # the output is computed from the input as it was
         if convolution.safe:
@@ -184,7 +204,7 @@ def _layer(words: NDArray[np.uint32], chip: Chip) -> Layer:
         *(d.kernels_per_core, d.coef_zero_point, plane, bool(d.depthwise)),
     )
     window, target = as_one_row(window, target)
-    return Layer(unread_y * d.in_image_x_stride + unread_x, window, target, shape)
+    return Layer(unread_y * d.in_image_x_stride + unread_x, window, target, shape, nn_work(d, 0, chip))
 
 
 def _fault(text: str) -> Fault:

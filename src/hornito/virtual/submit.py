@@ -3,7 +3,6 @@
 
 import ctypes
 import errno
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +24,12 @@ from hornito.uapi.etnaviv import (
     SubmitPmr,
     SubmitReloc,
 )
+from hornito.virtual.answers import check_pipe, refuse
+from hornito.virtual.books import Books
 from hornito.virtual.buffers import Buffer
-from hornito.virtual.client import Change, OpenFile
-from hornito.virtual.user_memory import UserMemory
+from hornito.virtual.caller import Caller
+from hornito.virtual.client import OpenFile
+from hornito.virtual.scheduler import Job
 
 # Plain integers: ~ of an IntFlag covers only the flags that it knows.
 _ALL_FLAGS = sum(int(flag) for flag in SubmitFlag)
@@ -36,11 +38,6 @@ _BO = np.dtype([("flags", "<u4"), ("handle", "<u4"), ("presumed", "<u8")])
 _BO_BYTES = _BO.itemsize
 _EXEC_STATES = frozenset(int(state) for state in ExecState)
 _WRITE = int(SubmitBoFlag.WRITE)
-
-
-def refuse(code: int) -> OSError:
-    """The kernel's answer ``code``."""
-    return OSError(code, os.strerror(code))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +55,7 @@ class Request:
         return 1 << (pages - 1).bit_length()
 
 
-def read_request(arg: GemSubmit, memory: UserMemory) -> Request:
+def read_request(arg: GemSubmit, memory: Caller) -> Request:
     """Check the numbers and copy what the pointers point to. Raises OSError: EINVAL, EFAULT."""
     if arg.stream_size % 4:
         raise refuse(errno.EINVAL)
@@ -93,23 +90,22 @@ def pin(file: OpenFile, request: Request, buffers: list[Buffer]) -> None:
     Buffers that the device is done with make room. Raises OSError: ENOSPC for a range that a buffer in use has, EINVAL
     for a buffer in use elsewhere. What was moved by then stays moved.
     """
-    pinned: set[int] = set()  # by identity: used by this very submit
+    pinned: set[Buffer] = set()  # used by this very submit
     for (_, _, va), buffer in zip(request.bos, buffers, strict=True):
-        if buffer.va != va:
-            if id(buffer) in pinned or buffer.busy or va % PAGE:
+        mapping = file.book.find(buffer)
+        if mapping is None or mapping.va != va:
+            if buffer in pinned or (mapping is not None and mapping.busy) or va % PAGE:
                 raise refuse(errno.EINVAL)
             if va + buffer.size > ADDRESS_END:
                 raise refuse(errno.ENOSPC)
-            others = [other for other in file.book.overlapping(va, buffer.size) if other is not buffer]
-            if any(id(other) in pinned or other.busy for other in others):
+            others = [other for other in file.book.overlapping(va, buffer.size) if other is not mapping]
+            if any(other.buffer in pinned or other.busy for other in others):
                 raise refuse(errno.ENOSPC)
-            for other in (*others, buffer):
-                if other.va is not None:
-                    file.changes.append(Change(other.va, None))
-                    file.book.remove(other)
-            file.book.add(buffer, va)
-            file.changes.append(Change(va, buffer))
-        pinned.add(id(buffer))
+            for other in (*others, mapping):
+                if other is not None:
+                    file.unmap(other)
+            file.map(buffer, va)
+        pinned.add(buffer)
 
 
 def check_rest(request: Request, arg: GemSubmit, buffers: list[Buffer]) -> None:
@@ -119,10 +115,42 @@ def check_rest(request: Request, arg: GemSubmit, buffers: list[Buffer]) -> None:
     """
     if arg.nr_relocs or arg.nr_pmrs:
         raise refuse(errno.EINVAL)
-    if len({id(buffer) for buffer in buffers}) != len(buffers):
+    if len(set(buffers)) != len(buffers):
         raise refuse(errno.EALREADY)
 
 
-def writes(flags: int) -> bool:
-    """A table entry's flags say that the device writes the buffer."""
-    return bool(flags & _WRITE)
+def gem_submit(books: Books, file: OpenFile, arg: GemSubmit, caller: Caller) -> None:
+    """Take a submission; it is the worker's from then on. Raises OSError, and Pending for command memory."""
+    check_pipe(arg.pipe)
+    request = read_request(arg, caller)
+    pages = request.granules
+    books.check_command_memory(pages)
+    buffers = look_up(file, request)
+    if request.flags & SubmitFlag.FENCE_FD_IN:
+        _check_fence_in(books, arg, caller)
+    if request.flags & SubmitFlag.SOFTPIN:
+        pin(file, request, buffers)
+    check_rest(request, arg, buffers)
+    fence = books.new_fence()
+    if request.flags & SubmitFlag.FENCE_FD_OUT:
+        arg.fence_fd = caller.install(books.sync_files.create(fence))
+    arg.fence = fence.number
+    for (flags, _, _), buffer in zip(request.bos, buffers, strict=True):
+        buffer.last_use = fence
+        if flags & _WRITE:
+            buffer.last_write = fence
+        mapping = file.book.find(buffer)
+        if mapping is not None:
+            mapping.last_use = fence
+    uses = [mapping for mapping in map(file.book.find, buffers) if mapping is not None]
+    books.submit(Job(file, request.stream, file.take_changes(), fence, pages, uses, caller.pid))
+
+
+def _check_fence_in(books: Books, arg: GemSubmit, caller: Caller) -> None:
+    """Raises OSError with EINVAL for no sync file of ours. A known one needs no wait: jobs run in order."""
+    try:
+        identity = caller.identify(arg.fence_fd)
+    except OSError:
+        raise refuse(errno.EINVAL) from None
+    if books.sync_files.find(identity) is None:
+        raise refuse(errno.EINVAL)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hornito.cost import Work, move_work
 from hornito.hardware.tp import BYTES, COUNTED_LOOPS, TPDescriptor
 from hornito.virtual import kernels
 from hornito.virtual.faults import Fault
@@ -30,6 +31,26 @@ class Move:
     border: int
     counts: NDArray[np.int64]
     increments: NDArray[np.int64]
+    work: Work
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A core's move, and what it reads and writes with their device addresses."""
+
+    move: Move
+    image: NDArray[np.uint8]
+    image_address: int
+    out: NDArray[np.uint8]
+    out_address: int
+
+
+@dataclass(frozen=True, eq=False)
+class ReadyMoves:
+    """A job that was fetched and checked, and what it has to do."""
+
+    work: Work
+    parts: list[_Part]
 
 
 class TPUnit:
@@ -40,7 +61,12 @@ class TPUnit:
 
     def run(self, space: AddressSpace, addresses: tuple[int, ...]) -> None:
         """Execute one job: a descriptor a core, in order. Raises Fault before anything is written."""
+        self.execute(self.fetch(space, addresses))
+
+    def fetch(self, space: AddressSpace, addresses: tuple[int, ...]) -> ReadyMoves:
+        """Read and check one job's descriptors. Raises Fault."""
         parts = []
+        work = Work()
         for number, address in enumerate(addresses):
             words = space.view(address, BYTES).view("<u4").copy()
             source, destination = int(words[_WORD_INPUT]), int(words[_WORD_OUTPUT])
@@ -54,16 +80,24 @@ class TPUnit:
                 fault.address = address
                 raise
             image = space.view(source + move.reads[0], move.reads[1] - move.reads[0])
-            out = space.view(destination + move.writes[0], move.writes[1] - move.writes[0])
-            parts.append((move, image, source + move.reads[0], out, destination + move.writes[0]))
-        for move, image, low, out, first in parts:
+            out = space.view(destination + move.writes[0], move.writes[1] - move.writes[0], write=True)
+            parts.append(_Part(move, image, source + move.reads[0], out, destination + move.writes[0]))
+            work += move.work
+        return ReadyMoves(work, parts)
+
+    def execute(self, ready: ReadyMoves) -> None:
+        """Move the bytes, one core after the other."""
+        for part in ready.parts:
+            move, image = part.move, part.image
             if not move.elements:
                 continue
-            if first < low + len(image) and low < first + len(out):
+            if part.out_address < part.image_address + len(image) and part.image_address < part.out_address + len(
+                part.out
+            ):
                 image = image.copy()  # the output is computed from the input as it was
             start = -move.writes[0]
             kernels.move_elements(
-                image, move.window, move.values, move.border, move.counts, move.increments, start, out
+                image, move.window, move.values, move.border, move.counts, move.increments, start, part.out
             )
 
     def _move(self, words: NDArray[np.uint32]) -> Move:
@@ -102,7 +136,8 @@ def _check(words: NDArray[np.uint32]) -> Move:
         *(d.in_tile_x_size, d.in_tile_y_size, d.in_tile_x_inc, d.in_tile_y_inc, -reads[0]),
     )
     counts, increments = np.array(d.loop_counts, np.int64), np.array(d.loop_increments, np.int64)
-    return Move(bool(d.no_flush), elements, reads, writes, window, values, max(0, min(border, 255)), counts, increments)
+    flags = bool(d.no_flush), elements, reads, writes
+    return Move(*flags, window, values, max(0, min(border, 255)), counts, increments, move_work([d]))
 
 
 def _tiles(axis: str, start: int, end: int, size: int, step: int) -> int:

@@ -4,12 +4,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hornito.compiler.evidence import TYPES, Basis, Trust, bands_key, way_key
 from hornito.compiler.operators import (
     addition,
     average,
     concatenation,
     convolution,
     fully_connected,
+    general_addition,
     general_concatenation,
     general_convolution,
     general_fully_connected,
@@ -27,31 +29,43 @@ from hornito.compiler.operators import (
     unknown,
 )
 from hornito.compiler.options import Level, Options
-from hornito.compiler.rules import Candidate, Evidence, Refusal, Rule, first_refusal
+from hornito.compiler.rules import Candidate, Refusal, Rule, first_refusal
 from hornito.compiler.segment import Segment
+from hornito.hardware.chips import Chip
 from hornito.model.graph import Graph, Operator
 
-NO_RULES = "the operator is one that the NPU runs at this plan level"
+NO_WAY = "has no way to run on the NPU"
+_DRIVER = "the reference driver's CI on A311D and i.MX8M Plus: "
+_SIGNED = "no signed model has been seen on silicon"
 
 
 @dataclass(frozen=True)
 class Lowering:
     """A way in which an operator becomes jobs: the rules that must hold for it, the plan level that takes it first,
-    and how it is known to be right for uint8."""
+    and what it is known by for uint8."""
 
     rules: tuple[Rule, ...]
     lower: Callable[[Segment, Candidate], None]
+    basis: Basis
     level: Level = Level.PROVEN
-    evidence: Evidence = Evidence.SILICON
 
 
-def _wide(rules: tuple[Rule, ...], lower: Callable[[Segment, Candidate], None]) -> Lowering:
-    return Lowering(rules, lower, Level.WIDE, Evidence.INFERRED)
+def _proven(rules: tuple[Rule, ...], lower: Callable[[Segment, Candidate], None], tests: str) -> Lowering:
+    return Lowering(rules, lower, Basis(Trust.SILICON, _DRIVER + tests))
 
 
+def _wide(
+    rules: tuple[Rule, ...],
+    lower: Callable[[Segment, Candidate], None],
+    source: str = "databook, tp-descriptor.md: What else the block can do",
+) -> Lowering:
+    return Lowering(rules, lower, Basis(Trust.INFERRED, source), Level.WIDE)
+
+
+_LIMITS = "databook, lowering.md: Limits a better driver should lift"
 _CONVOLUTIONS = (
-    Lowering(convolution.RULES, convolution.lower),
-    _wide(general_convolution.RULES, general_convolution.lower),
+    _proven(convolution.RULES, convolution.lower, "Conv2D, DepthwiseConv2D, MobileNetV1"),
+    _wide(general_convolution.RULES, general_convolution.lower, _LIMITS),
 )
 
 
@@ -63,20 +77,27 @@ _GENERAL_SPLIT = _wide(general_split.RULES, general_split.lower)
 LOWERINGS: dict[str, tuple[Lowering, ...]] = {
     "CONV_2D": _CONVOLUTIONS,
     "DEPTHWISE_CONV_2D": _CONVOLUTIONS,
-    "ADD": (Lowering(addition.RULES, addition.lower),),
-    "FULLY_CONNECTED": (
-        Lowering(fully_connected.RULES, fully_connected.lower, evidence=Evidence.INFERRED),
-        _wide(general_fully_connected.RULES, general_fully_connected.lower),
+    "ADD": (
+        _proven(addition.RULES, addition.lower, "Add"),
+        _wide(general_addition.RULES, general_addition.lower, _LIMITS),
     ),
-    "TRANSPOSE_CONV": (_wide(transpose_convolution.RULES, transpose_convolution.lower),),
+    "FULLY_CONNECTED": (
+        Lowering(
+            fully_connected.RULES,
+            fully_connected.lower,
+            Basis(Trust.INFERRED, "databook, lowering.md: FULLY_CONNECTED; MobileNetV1's last layer is such a job"),
+        ),
+        _wide(general_fully_connected.RULES, general_fully_connected.lower, _LIMITS),
+    ),
+    "TRANSPOSE_CONV": (_wide(transpose_convolution.RULES, transpose_convolution.lower, _LIMITS),),
     "CONCATENATION": (
-        Lowering(concatenation.RULES, concatenation.lower),
+        _proven(concatenation.RULES, concatenation.lower, "MobileDet, YoloX"),
         _wide(general_concatenation.RULES, general_concatenation.lower),
     ),
-    "SPLIT": (Lowering(split.RULES, split.lower), _GENERAL_SPLIT),
-    "PAD": (Lowering(pad.RULES, pad.lower), _GENERAL_PAD),
-    "AVERAGE_POOL_2D": (_wide(average.POOL_RULES, average.lower_pool),),
-    "MEAN": (_wide(average.MEAN_RULES, average.lower_mean),),
+    "SPLIT": (_proven(split.RULES, split.lower, "YoloX"), _GENERAL_SPLIT),
+    "PAD": (_proven(pad.RULES, pad.lower, "MobileDet, YoloX"), _GENERAL_PAD),
+    "AVERAGE_POOL_2D": (_wide(average.POOL_RULES, average.lower_pool, _LIMITS),),
+    "MEAN": (_wide(average.MEAN_RULES, average.lower_mean, _LIMITS),),
     "PADV2": (_GENERAL_PAD,),
     "SPLIT_V": (_GENERAL_SPLIT,),
     "SPACE_TO_DEPTH": _BLOCKS,
@@ -89,7 +110,6 @@ LOWERINGS: dict[str, tuple[Lowering, ...]] = {
     "RESHAPE": _RESHAPES,
     "SQUEEZE": _RESHAPES,
     "EXPAND_DIMS": _RESHAPES,
-    **{kind: (Lowering(unknown.RULES, unknown.lower),) for kind in unknown.FIELDS},
 }
 
 # Operators that only move bytes: not worth a crossing to the NPU.
@@ -104,7 +124,7 @@ MOVES = frozenset(
 def _choose(candidate: Candidate) -> Lowering | Refusal:
     """The best way for an operator; where there is none, the first rule that the last way breaks: it takes most."""
     operator = candidate.operator
-    why = Refusal(operator.index, operator.kind, NO_RULES, operator.kind)
+    why = Refusal(operator.index, operator.kind, _no_way(operator.kind))
     for lowering in LOWERINGS.get(operator.kind, ()):
         if candidate.options.level.reaches(lowering.level):
             found = first_refusal(lowering.rules, candidate)
@@ -112,6 +132,14 @@ def _choose(candidate: Candidate) -> Lowering | Refusal:
                 return lowering
             why = found
     return why
+
+
+def _no_way(kind: str) -> str:
+    """Why an operator stays on the CPU for which a plan level has no rules."""
+    if kind in unknown.FIELDS:
+        return unknown.reason(kind)
+    ways = LOWERINGS.get(kind)
+    return f"runs on the NPU at --plan {ways[0].level} only" if ways else NO_WAY
 
 
 def _way(candidate: Candidate) -> Lowering:
@@ -127,10 +155,22 @@ def refusal(graph: Graph, operator: Operator, options: Options) -> Refusal | Non
     return chosen if isinstance(chosen, Refusal) else None
 
 
-def evidence(graph: Graph, operator: Operator, options: Options) -> Evidence:
-    """How an accepted operator's lowering is known to be right: no signed model has been seen on silicon."""
+def basis(graph: Graph, operator: Operator, options: Options, banded: bool) -> tuple[Basis, tuple[str, ...]]:
+    """What an accepted operator's jobs are known by, and their keys. ``banded``: they are cut into bands."""
+    way = _way(Candidate(graph, operator, options))
     signed = graph.tensor(operator.outputs[0]).type_name == "INT8"
-    return Evidence.INFERRED if signed else _way(Candidate(graph, operator, options)).evidence
+    own = Basis(Trust.INFERRED, _SIGNED) if signed and way.basis.trust is Trust.SILICON else way.basis
+    chip = options.chip.name
+    keys: tuple[str, ...] = (way_key(chip, operator.kind, way.level, TYPES[signed]),)
+    if banded:
+        keys = (*keys, bands_key(chip))
+    return options.evidence.basis(own, keys), keys
+
+
+def keys(chip: Chip) -> tuple[str, ...]:
+    """The keys of all ways that ``chip`` has, each of which a report may prove."""
+    ways = [(kind, way.level) for kind, lowerings in LOWERINGS.items() for way in lowerings]
+    return (*(way_key(chip.name, *way, type_name) for way in ways for type_name in TYPES), bands_key(chip.name))
 
 
 def lower(segment: Segment, operator: Operator) -> None:

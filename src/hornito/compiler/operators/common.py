@@ -8,18 +8,25 @@ import numpy as np
 from hornito.compiler.options import Unit
 from hornito.compiler.rules import Candidate, Rule, shapes
 from hornito.compiler.weights import Kernels
+from hornito.hardware.nn import NNDescriptor
 from hornito.model.graph import Tensor
 
-MAX_SIZE = 8191  # 13 bits of the NN descriptor's image sizes
-MAX_CHANNELS = 16383  # 14 bits
+_NN = NNDescriptor.layout()
+SIZE_FIELDS = tuple(_NN[f"{which}_image_{axis}_size"] for which in ("in", "out") for axis in "xy")
+CHANNEL_FIELDS = _NN["kernel_z_size"], _NN["out_image_z_size"]
+SHIFT_FIELDS = _NN["post_shift"], _NN["post_shift_bit_5_6"]
+KERNEL_FIELDS = _NN["kernel_xy_size"], _NN["kernel_y_size"]
+RELU_FIELDS = (_NN["relu"],)
+MAX_SIZE = min(field.largest for field in SIZE_FIELDS)
+MAX_CHANNELS = min(field.largest for field in CHANNEL_FIELDS)
 ACCUMULATOR_LIMIT = 1 << 31
 LARGEST = 255  # of an input byte, and of what is subtracted from it
 Tensors = Callable[[Candidate], Sequence[Tensor]]
 
 NN_IN_USE = Rule(
-    "the NN unit is in use",
+    "the NN unit",
     lambda c: Unit.NN not in c.options.disabled,
-    lambda c: "--disable nn",
+    lambda c: "none (--disable nn)",
 )
 
 
@@ -45,7 +52,7 @@ def one_type(what: str, tensors: Tensors) -> Rule:
         return {tensor.type_name for tensor in tensors(c)}
 
     return Rule(
-        f"{what} are all uint8 or all int8",
+        f"{what} all uint8 or all int8",
         lambda c: types(c) in ({"UINT8"}, {"INT8"}),
         lambda c: ", ".join(sorted(types(c))),
     )
@@ -54,7 +61,7 @@ def one_type(what: str, tensors: Tensors) -> Rule:
 def single_images(tensors: Tensors) -> Rule:
     """Tensors have four dimensions, a batch of 1 and fixed sizes."""
     return Rule(
-        "tensors have four dimensions and a batch of 1",
+        "tensors of four dimensions and a batch of 1",
         lambda c: all(
             len(t.shape) == 4 and min(t.shape) > 0 and t.shape[0] == 1 and not t.is_dynamic for t in tensors(c)
         ),
@@ -65,7 +72,7 @@ def single_images(tensors: Tensors) -> Rule:
 def per_tensor(what: str, tensors: Tensors) -> Rule:
     """Tensors have one scale and one zero point each."""
     return Rule(
-        f"{what} have one scale and one zero point each",
+        f"one scale and one zero point each for {what}",
         lambda c: all(t.quantization is not None and t.quantization.per_tensor for t in tensors(c)),
         lambda c: ", ".join(
             f"T#{t.index} with {len(t.quantization.scales) if t.quantization else 'no'}" for t in tensors(c)
@@ -82,7 +89,7 @@ def zero_points(tensors: Tensors) -> Rule:
         return bool(info.min <= t.quantization.zero_point <= info.max)
 
     return Rule(
-        "zero points lie within the type",
+        "zero points within the type",
         lambda c: all(fits(t) for t in tensors(c)),
         lambda c: ", ".join(str(t.quantization.zero_points[0]) for t in tensors(c) if t.quantization),
     )
@@ -91,7 +98,7 @@ def zero_points(tensors: Tensors) -> Rule:
 def computed(tensors: Tensors) -> Rule:
     """Operands are no constants."""
     return Rule(
-        "the inputs are no constants",
+        "computed inputs",
         lambda c: not any(t.is_constant for t in tensors(c)),
         lambda c: ", ".join(f"the constant T#{t.index}" for t in tensors(c) if t.is_constant),
     )
@@ -100,7 +107,7 @@ def computed(tensors: Tensors) -> Rule:
 def same_quantisation(tensors: Tensors) -> Rule:
     """Bytes are moved, not rescaled. Needs ``per_tensor`` before it."""
     return Rule(
-        "inputs and outputs have the same scale and zero point",
+        "the same scale and zero point for inputs and outputs",
         lambda c: len({(t.quantization.scale, t.quantization.zero_point) for t in tensors(c) if t.quantization}) == 1,
         lambda c: ", ".join(
             f"{t.quantization.scale:g}/{t.quantization.zero_point}" for t in tensors(c) if t.quantization
@@ -109,7 +116,7 @@ def same_quantisation(tensors: Tensors) -> Rule:
 
 
 NOT_TALL = Rule(
-    "the image is no taller than wide",
+    "an image no taller than wide",
     lambda c: c.source.shape[1] <= c.source.shape[2],
     lambda c: shapes(c.source),
 )

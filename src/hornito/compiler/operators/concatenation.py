@@ -20,19 +20,19 @@ RULES: tuple[Rule, ...] = (
     common.computed(lambda c: c.operands),
     common.one_type("inputs and output", common.data),
     common.single_images(common.data),
-    Rule("the axis is the channels", lambda c: _options(c).axis in (3, -1), lambda c: str(_options(c).axis)),
+    Rule("the channels as axis", lambda c: _options(c).axis in (3, -1), lambda c: str(_options(c).axis)),
     Rule(
-        "inputs have the same shape",
+        "inputs of the same shape",
         lambda c: len({tensor.shape for tensor in c.operands}) == 1,
         lambda c: shapes(*c.operands),
     ),
     Rule(
-        "the output is as large as the inputs together",
+        "an output as large as the inputs together",
         lambda c: c.target.shape == (*c.source.shape[:3], c.source.shape[3] * len(c.operands)),
         lambda c: shapes(c.target),
     ),
     Rule(
-        "there is no activation",
+        "no activation",
         lambda c: _options(c).activation is Activation.NONE,
         lambda c: _options(c).activation.name,
     ),

@@ -104,9 +104,10 @@ def activation_fits(c: Candidate, activation: Activation) -> bool:
 def activation_rule(activation: Callable[[Candidate], Activation]) -> Rule:
     """The NN unit's clamp does the activation."""
     return Rule(
-        "the activation is NONE, RELU, or RELU6 on an output whose greatest value is at most 6.0",
+        "an activation of NONE, RELU, or RELU6 on an output whose greatest value is at most 6.0",
         lambda c: activation_fits(c, activation(c)),
         lambda c: activation(c).name,
+        common.RELU_FIELDS,
     )
 
 
@@ -116,14 +117,15 @@ def arithmetic_rules(
     """Sums and their scaling fit the NN unit."""
     return (
         Rule(
-            "no input can drive a sum beyond 32 bits",
+            "sums within 32 bits whatever the input",
             lambda c: common.sums_fit(kernels(c)),
-            lambda c: "weights or a bias that large",
+            lambda c: "weights or a bias too large for that",
         ),
         Rule(
-            "input scale * weight scale / output scale fits the hardware's shift",
+            "input scale * weight scale / output scale within the hardware's shift",
             lambda c: factor_fits(factor(c), c.options.chip),
             lambda c: f"{factor(c):g}",
+            common.SHIFT_FIELDS,
         ),
     )
 
@@ -134,14 +136,14 @@ RULES: tuple[Rule, ...] = (
     common.one_type("input, weights and output", _images),
     common.single_images(lambda c: [c.source, c.target]),
     Rule(
-        "the weights have four dimensions",
+        "weights of four dimensions",
         lambda c: len(_weights(c).shape) == 4 and min(_weights(c).shape) > 0,
         lambda c: shapes(_weights(c)),
     ),
     common.per_tensor("input, weights, bias and output", _quantised),
     common.zero_points(_images),
     Rule(
-        "the weights are constant, the input is not",
+        "constant weights and a computed input",
         lambda c: _weights(c).data is not None and not c.source.is_constant,
         lambda c: (
             f"{'constant' if c.source.is_constant else 'computed'} input, "
@@ -149,7 +151,7 @@ RULES: tuple[Rule, ...] = (
         ),
     ),
     Rule(
-        "the bias is constant int32, one for each output channel, or absent",
+        "a constant int32 bias for each output channel, or none",
         lambda c: (
             (bias := c.input(2)) is None
             or (bias.type_name == "INT32" and bias.data is not None and bias.elements == c.target.shape[3])
@@ -157,17 +159,17 @@ RULES: tuple[Rule, ...] = (
         lambda c: f"{bias.type_name} {shapes(bias)}" if (bias := c.input(2)) else "none",
     ),
     Rule(
-        "dilation is 1",
+        "a dilation of 1",
         lambda c: settings(c).dilation_height == settings(c).dilation_width == 1,
         lambda c: f"{settings(c).dilation_height}x{settings(c).dilation_width}",
     ),
     Rule(
-        "strides are equal, 1 or 2",
+        "equal strides of 1 or 2",
         lambda c: settings(c).stride_height == settings(c).stride_width in (1, 2),
         lambda c: f"{settings(c).stride_height}x{settings(c).stride_width}",
     ),
     Rule(
-        "the depth multiplier is 1",
+        "a depth multiplier of 1",
         lambda c: (
             not isinstance(options := settings(c), DepthwiseOptions)
             or (
@@ -179,31 +181,34 @@ RULES: tuple[Rule, ...] = (
         lambda c: f"{c.target.shape[3]} outputs of {c.source.shape[3]} channels",
     ),
     Rule(
-        "the weights have as many channels as the input",
+        "weights with as many channels as the input",
         lambda c: _depthwise(c) or _weights(c).shape[3] == c.source.shape[3],
         lambda c: f"{shapes(_weights(c))} on {shapes(c.source)}",
     ),
     Rule(
-        "the kernel is 1x1, 3x3 or 5x5",
+        "a kernel of 1x1, 3x3 or 5x5",
         lambda c: _weights(c).shape[1] == _weights(c).shape[2] in PROVEN_KERNELS,
         lambda c: f"{_weights(c).shape[1]}x{_weights(c).shape[2]}",
+        common.KERNEL_FIELDS,
     ),
     common.NOT_TALL,
     Rule(
-        "the output has the size that kernel, stride and padding give",
+        "an output of the size that kernel, stride and padding give",
         lambda c: c.target.shape == _geometry(c) and min(_geometry(c)) > 0,
         lambda c: f"{shapes(c.target)} where {'x'.join(str(size) for size in _geometry(c))} follows",
     ),
     activation_rule(lambda c: settings(c).activation),
     Rule(
-        f"rows and columns are at most {MAX_SIZE}, counted before pooling",
+        f"at most {MAX_SIZE} rows and columns, counted before pooling",
         lambda c: max(_sizes(c)) <= MAX_SIZE,
         lambda c: str(max(_sizes(c))),
+        common.SIZE_FIELDS,
     ),
     Rule(
-        f"there are at most {MAX_CHANNELS} input planes and output channels",
+        f"at most {MAX_CHANNELS} input planes and output channels",
         lambda c: max(_planes(c), c.target.shape[3]) <= MAX_CHANNELS,
         lambda c: str(max(_planes(c), c.target.shape[3])),
+        common.CHANNEL_FIELDS,
     ),
     *arithmetic_rules(lambda c: _kernels(c), _factor),
 )

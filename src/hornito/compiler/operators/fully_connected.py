@@ -61,7 +61,7 @@ RULES: tuple[Rule, ...] = (
     common.NN_IN_USE,
     common.one_type("input, weights and output", _data),
     Rule(
-        "the input is one row of as many values as the weights have columns",
+        "an input of one row of as many values as the weights have columns",
         lambda c: (
             len(c.operand(1).shape) == 2
             and min(c.operand(1).shape) > 0
@@ -71,20 +71,20 @@ RULES: tuple[Rule, ...] = (
         lambda c: shapes(c.source, c.operand(1)),
     ),
     Rule(
-        "the output is one row of as many values as the weights have rows",
+        "an output of one row of as many values as the weights have rows",
         lambda c: c.target.elements == c.operand(1).shape[0] == c.target.shape[-1],
         lambda c: shapes(c.target),
     ),
-    Rule("the weights are in plain order", lambda c: _options(c).weights_format == 0, lambda c: "a shuffled order"),
+    Rule("weights in plain order", lambda c: _options(c).weights_format == 0, lambda c: "a shuffled order"),
     common.per_tensor("input, weights, bias and output", _quantised),
     common.zero_points(_data),
     Rule(
-        "the weights are constant, the input is not",
+        "constant weights and a computed input",
         lambda c: c.operand(1).data is not None and not c.source.is_constant,
         lambda c: "computed weights" if c.operand(1).data is None else "a constant input",
     ),
     Rule(
-        "the bias is constant int32, one for each output, or absent",
+        "a constant int32 bias for each output, or none",
         lambda c: (
             (bias := c.input(2)) is None
             or (bias.type_name == "INT32" and bias.data is not None and bias.elements == c.target.elements)
@@ -93,9 +93,10 @@ RULES: tuple[Rule, ...] = (
     ),
     activation_rule(lambda c: _options(c).activation),
     Rule(
-        f"there are at most {MAX_CHANNELS} planes and outputs",
+        f"at most {MAX_CHANNELS} planes and outputs",
         lambda c: max(_block(c).channels, c.target.elements) <= MAX_CHANNELS,
         lambda c: str(max(_block(c).channels, c.target.elements)),
+        common.CHANNEL_FIELDS,
     ),
     *arithmetic_rules(_kernels, _factor),
 )

@@ -34,14 +34,14 @@ def _matches(c: Candidate) -> bool:
 
 RULES: tuple[Rule, ...] = (
     *strided.basics(common.data, lambda c: c.operands),
-    strided.rule("the output is as large as the inputs together", _matches, lambda c: shapes(*common.data(c))),
-    strided.rule(
-        "the axis is the channels, or there is no longer dimension than 1 before it",
+    Rule("an output as large as the inputs together", _matches, lambda c: shapes(*common.data(c))),
+    Rule(
+        "the channels as axis, or only dimensions of 1 before it",
         lambda c: (len(c.target.shape) == 4 and _axis(c) == 3) or _outermost(c),
         lambda c: f"axis {_options(c).axis} of {shapes(c.target)}",
     ),
-    strided.rule(
-        "there is no activation",
+    Rule(
+        "no activation",
         lambda c: _options(c).activation is Activation.NONE,
         lambda c: _options(c).activation.name,
     ),

@@ -12,7 +12,7 @@ from hornito.compiler.operators.convolution import RULES as PROVEN_RULES
 from hornito.compiler.operators.convolution import bias_of, settings, unsigned_weights
 from hornito.compiler.operators.general import Geometry, Layer
 from hornito.compiler.operators.per_axis import Weighted, weights_zero
-from hornito.compiler.rules import Candidate, Evidence, Rule, shapes, zero_point
+from hornito.compiler.rules import Candidate, Rule, shapes, zero_point
 from hornito.compiler.segment import Segment, shape_of
 from hornito.compiler.weights import Kernels
 from hornito.model.graph import Activation, Padding, Tensor
@@ -85,32 +85,30 @@ def _kernels(c: Candidate) -> Kernels:
 
 
 WEIGHTED = Weighted(lambda c: c.source, _weights, _axis, _kernels)
-# Those of the proven way that hold here too, by their reasons.
-_SHARED = {rule.reason: rule for rule in PROVEN_RULES}
+# Those of the proven way that hold here too, by what they need.
+_SHARED = {rule.need: rule for rule in PROVEN_RULES}
 
 RULES: tuple[Rule, ...] = (
     common.NN_IN_USE,
-    _SHARED["input, weights and output are all uint8 or all int8"],
+    _SHARED["input, weights and output all uint8 or all int8"],
     common.single_images(lambda c: [c.source, c.target]),
-    _SHARED["the weights have four dimensions"],
+    _SHARED["weights of four dimensions"],
     common.per_tensor("input and output", lambda c: [c.source, c.target]),
     WEIGHTED.scale_rule,
     common.zero_points(lambda c: [c.source, c.target]),
-    _SHARED["the weights are constant, the input is not"],
-    _SHARED["the bias is constant int32, one for each output channel, or absent"],
+    _SHARED["constant weights and a computed input"],
+    _SHARED["a constant int32 bias for each output channel, or none"],
     Rule(
-        "input channels are a multiple of the weights', output channels of their groups",
+        "input channels that are a multiple of the weights', output channels of their groups",
         _groups_fit,
         lambda c: f"{shapes(_weights(c))} on {shapes(c.source)}",
-        Evidence.INFERRED,
     ),
     Rule(
-        "the output has the size that kernel, stride, dilation and padding give",
+        "an output of the size that kernel, stride, dilation and padding give",
         lambda c: c.target.shape == _result(c) and min(_result(c)) > 0,
         lambda c: f"{shapes(c.target)} where {'x'.join(str(size) for size in _result(c))} follows",
-        Evidence.INFERRED,
     ),
-    _SHARED["the activation is NONE, RELU, or RELU6 on an output whose greatest value is at most 6.0"],
+    _SHARED["an activation of NONE, RELU, or RELU6 on an output whose greatest value is at most 6.0"],
     *general.limits(_geometry),
     *WEIGHTED.rules,
 )

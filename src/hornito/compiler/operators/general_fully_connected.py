@@ -12,7 +12,7 @@ import numpy as np
 from hornito.compiler.operators import common, general
 from hornito.compiler.operators.convolution import bias_of, unsigned_weights
 from hornito.compiler.operators.fully_connected import RULES as PROVEN_RULES
-from hornito.compiler.operators.general import MAX_PLANES, Geometry, Layer
+from hornito.compiler.operators.general import Geometry, Layer
 from hornito.compiler.operators.per_axis import Weighted, weights_zero
 from hornito.compiler.rules import Candidate, Rule, zero_point
 from hornito.compiler.segment import Segment
@@ -38,21 +38,21 @@ def _kernels(c: Candidate) -> Kernels:
 
 
 WEIGHTED = Weighted(lambda c: c.source, _weights, lambda c: 0, _kernels)
-_SHARED = {rule.reason: rule for rule in PROVEN_RULES}
+_SHARED = {rule.need: rule for rule in PROVEN_RULES}
 
 RULES: tuple[Rule, ...] = (
     common.NN_IN_USE,
-    _SHARED["input, weights and output are all uint8 or all int8"],
-    _SHARED["the input is one row of as many values as the weights have columns"],
-    _SHARED["the output is one row of as many values as the weights have rows"],
-    _SHARED["the weights are in plain order"],
+    _SHARED["input, weights and output all uint8 or all int8"],
+    _SHARED["an input of one row of as many values as the weights have columns"],
+    _SHARED["an output of one row of as many values as the weights have rows"],
+    _SHARED["weights in plain order"],
     common.per_tensor("input and output", lambda c: [c.source, c.target]),
     WEIGHTED.scale_rule,
     common.zero_points(lambda c: [c.source, c.target]),
-    _SHARED["the weights are constant, the input is not"],
-    _SHARED["the bias is constant int32, one for each output, or absent"],
-    _SHARED["the activation is NONE, RELU, or RELU6 on an output whose greatest value is at most 6.0"],
-    *general.limits(_geometry, MAX_PLANES),
+    _SHARED["constant weights and a computed input"],
+    _SHARED["a constant int32 bias for each output, or none"],
+    _SHARED["an activation of NONE, RELU, or RELU6 on an output whose greatest value is at most 6.0"],
+    *general.limits(_geometry),
     *WEIGHTED.rules,
 )
 

@@ -46,13 +46,13 @@ def _walks(c: Candidate, _: Tensor) -> Walks:
 
 RULES: tuple[Rule, ...] = (
     *strided.basics(),
-    strided.rule(
-        "the output is larger by constant borders",
+    Rule(
+        "an output larger by constant borders",
         _fits,
         lambda c: f"{shapes(c.source, c.target)} with {_paddings(c)}",
     ),
-    strided.rule(
-        "the border is the zero point",
+    Rule(
+        "a border of the zero point",
         lambda c: c.source.quantization is not None and _fill(c) == c.source.quantization.zero_point,
         lambda c: str(_fill(c)),
     ),

@@ -45,8 +45,8 @@ def _walks(c: Candidate, target: Tensor) -> Walks:
 
 RULES: tuple[Rule, ...] = (
     *strided.basics(_data, lambda c: [_value(c)]),
-    strided.rule("the axis is a constant", lambda c: _axis(c) is not None, lambda c: str(_axis(c))),
-    strided.rule("the outputs are as large as the input together", _matches, lambda c: shapes(*_data(c))),
+    Rule("a constant axis", lambda c: _axis(c) is not None, lambda c: str(_axis(c))),
+    Rule("outputs that are together as large as the input", _matches, lambda c: shapes(*_data(c))),
     strided.few(_walks, _value),
 )
 

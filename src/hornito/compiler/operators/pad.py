@@ -27,9 +27,9 @@ RULES: tuple[Rule, ...] = (
     common.computed(lambda c: [c.source]),
     common.one_type("input and output", _data),
     common.single_images(_data),
-    Rule("the border is one pixel on all four sides", lambda c: _paddings(c) == BORDER, lambda c: str(_paddings(c))),
+    Rule("a border of one pixel on all four sides", lambda c: _paddings(c) == BORDER, lambda c: str(_paddings(c))),
     Rule(
-        "the output is larger by that border",
+        "an output larger by that border",
         lambda c: c.target.shape == (1, c.source.shape[1] + 2, c.source.shape[2] + 2, c.source.shape[3]),
         lambda c: shapes(*_data(c)),
     ),

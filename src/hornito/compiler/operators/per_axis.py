@@ -13,7 +13,7 @@ from hornito.compiler.grouping import Scales, group_channels
 from hornito.compiler.operators import common
 from hornito.compiler.operators.convolution import factor_fits
 from hornito.compiler.operators.general import Part
-from hornito.compiler.rules import SIGN_SHIFT, Candidate, Evidence, Rule, zero_point
+from hornito.compiler.rules import SIGN_SHIFT, Candidate, Rule, zero_point
 from hornito.compiler.weights import Kernels
 from hornito.model.graph import Graph, Quantization, Tensor
 
@@ -63,10 +63,9 @@ class Weighted:
     def scale_rule(self) -> Rule:
         """The rule about the weights' scales; to stand before any that makes kernels."""
         return Rule(
-            "weights have one scale and one zero point, or one scale an output channel and like zero points",
+            "weights of one scale and one zero point, or of one scale an output channel and like zero points",
             self._axis_fits,
             lambda c: f"{len(q.scales)} along axis {q.axis}" if (q := self.weights(c).quantization) else "none",
-            Evidence.INFERRED,
         )
 
     @property
@@ -74,22 +73,19 @@ class Weighted:
         """The rules about the parts; to stand last."""
         return (
             Rule(
-                "input scale * each weight scale / output scale fits the hardware's shift",
+                "input scale * each weight scale / output scale within the hardware's shift",
                 lambda c: all(factor_fits(factor, c.options.chip) for factor in self._factors(c)),
                 lambda c: f"{self._factors(c)[0]:g} to {self._factors(c)[1]:g}",
-                Evidence.INFERRED,
             ),
             Rule(
-                f"output channels of like scale make at most {MAX_GROUPS} groups within the per-axis error",
+                f"at most {MAX_GROUPS} groups of output channels of like scale within the per-axis error",
                 lambda c: len(self.parts(c)) <= MAX_GROUPS,
-                lambda c: f"{len(self.parts(c))} groups within {c.options.per_axis_error:g}",
-                Evidence.INFERRED,
+                lambda c: f"{len(self.parts(c))} within {c.options.per_axis_error:g}",
             ),
             Rule(
-                "no input can drive a sum beyond 32 bits",
+                "sums within 32 bits whatever the input",
                 lambda c: all(common.sums_fit(part.kernels) for part in self.parts(c)),
-                lambda c: "weights or a bias that large",
-                Evidence.INFERRED,
+                lambda c: "weights or a bias too large for that",
             ),
         )
 

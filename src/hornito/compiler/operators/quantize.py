@@ -26,19 +26,17 @@ def _walks(c: Candidate, target: Tensor) -> Walks:
 RULES: tuple[Rule, ...] = (
     common.NN_IN_USE,
     common.computed(lambda c: [c.source]),
-    strided.rule(
-        "input and output are uint8 or int8",
+    Rule(
+        "an input and an output of uint8 or int8",
         lambda c: {tensor.type_name for tensor in strided.moved(c)} <= {"UINT8", "INT8"},
         lambda c: ", ".join(tensor.type_name for tensor in strided.moved(c)),
     ),
     strided.fixed(strided.moved),
-    strided.rule(
-        "the output has the input's sizes", lambda c: c.source.shape == c.target.shape, lambda c: shapes(c.target)
-    ),
+    Rule("an output of the input's sizes", lambda c: c.source.shape == c.target.shape, lambda c: shapes(c.target)),
     common.per_tensor("input and output", strided.moved),
     common.zero_points(strided.moved),
-    strided.rule(
-        "input and output have the same scale",
+    Rule(
+        "the same scale for input and output",
         lambda c: len(set(_scales(c))) == 1,
         lambda c: ", ".join(f"{scale:g}" for scale in _scales(c)),
     ),

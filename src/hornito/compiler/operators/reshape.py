@@ -10,8 +10,8 @@ from hornito.compiler.segment import Segment, plain, planar, same_steps
 
 RULES: tuple[Rule, ...] = (
     *strided.basics(),
-    strided.rule(
-        "the output has as many elements as the input",
+    Rule(
+        "an output of as many elements as the input",
         lambda c: c.source.elements == c.target.elements,
         lambda c: shapes(c.source, c.target),
     ),

@@ -80,8 +80,8 @@ def _walks(c: Candidate, target: Tensor) -> Walks:
 
 RULES: tuple[Rule, ...] = (
     *strided.basics(),
-    strided.rule(
-        "the output has the input's channels",
+    Rule(
+        "an output with the input's channels",
         lambda c: len(c.source.shape) == len(c.target.shape) == 4 and c.source.shape[3] == c.target.shape[3],
         lambda c: shapes(c.source, c.target),
     ),

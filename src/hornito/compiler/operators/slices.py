@@ -96,19 +96,19 @@ def _inside(c: Candidate, ranges: tuple[Range, ...]) -> bool:
 
 STRIDED_RULES: tuple[Rule, ...] = (
     *strided.basics(),
-    strided.rule(
-        "begins, ends and strides are constants, one for each dimension",
+    Rule(
+        "constant begins, ends and strides, one for each dimension",
         lambda c: _places(c) is not None,
         lambda c: ", ".join(str(strided.constants(c, number)) for number in (1, 2, 3)),
     ),
-    strided.rule("there are no ellipses and no new axes", _plain_masks, lambda c: str(_options(c))),
-    strided.rule(
-        "strides are at least 1",
+    Rule("no ellipses and no new axes", _plain_masks, lambda c: str(_options(c))),
+    Rule(
+        "strides of at least 1",
         lambda c: all(step >= 1 for _, _, step in _places(c) or ()),
         lambda c: str(tuple(step for _, _, step in _places(c) or ())),
     ),
-    strided.rule(
-        "the output has the sizes of the slice",
+    Rule(
+        "an output of the slice's sizes",
         lambda c: _inside(c, _strided_ranges(c)),
         lambda c: shapes(c.source, c.target),
     ),
@@ -116,13 +116,13 @@ STRIDED_RULES: tuple[Rule, ...] = (
 )
 SLICE_RULES: tuple[Rule, ...] = (
     *strided.basics(),
-    strided.rule(
-        "begins and sizes are constants, one for each dimension",
+    Rule(
+        "constant begins and sizes, one for each dimension",
         lambda c: all(len(strided.constants(c, number) or ()) == len(c.source.shape) for number in (1, 2)),
         lambda c: ", ".join(str(strided.constants(c, number)) for number in (1, 2)),
     ),
-    strided.rule(
-        "the output has the sizes of the slice",
+    Rule(
+        "an output of the slice's sizes",
         lambda c: _inside(c, _slice_ranges(c)),
         lambda c: shapes(c.source, c.target),
     ),

@@ -56,8 +56,8 @@ def _walks(c: Candidate, _: Tensor) -> Walks:
 
 RULES: tuple[Rule, ...] = (
     *strided.basics(),
-    strided.rule(
-        "the output's sizes follow from the input's and the block's",
+    Rule(
+        "output sizes that follow from the input's and the block's",
         _matches,
         lambda c: f"{shapes(c.source, c.target)} with blocks of {_block(c)}",
     ),

@@ -24,9 +24,9 @@ RULES: tuple[Rule, ...] = (
     common.computed(lambda c: [c.operand(1)]),
     common.one_type("input and outputs", _data),
     common.single_images(_data),
-    Rule("the axis is a constant, the channels", lambda c: _axis(c) in (3, -1), lambda c: str(_axis(c))),
+    Rule("the channels as constant axis", lambda c: _axis(c) in (3, -1), lambda c: str(_axis(c))),
     Rule(
-        "outputs have the same shape, and are as large as the input together",
+        "outputs of the same shape, together as large as the input",
         lambda c: (
             len({t.shape for t in c.results}) == 1
             and c.operand(1).shape == (*c.target.shape[:3], c.target.shape[3] * len(c.results))

@@ -9,20 +9,15 @@ from collections.abc import Callable, Sequence
 
 from hornito.compiler import strides
 from hornito.compiler.operators import common
-from hornito.compiler.rules import Candidate, Evidence, Rule, shapes, zero_point
+from hornito.compiler.rules import Candidate, Rule, shapes, zero_point
 from hornito.compiler.segment import Segment, Steps, plain, planar, shape_of
 from hornito.compiler.tasks import Loop, Strided, Walk
 from hornito.model.graph import Tensor
 
 Walks = Callable[[Steps, Steps], tuple[Walk, ...]]  # from and to tensors that lie in these steps
 
-FIXED = "sizes are fixed, and the batch of a tensor of four dimensions is 1"
-FEW = f"the move takes at most {strides.MOST_DESCRIPTORS} descriptors"
-
-
-def rule(reason: str, holds: Callable[[Candidate], bool], got: Callable[[Candidate], str]) -> Rule:
-    """A rule of moves that no known job has shown to be right."""
-    return Rule(reason, holds, got, Evidence.INFERRED)
+FIXED = "fixed sizes, and a batch of 1 in tensors of four dimensions"
+FEW = f"a move of at most {strides.MOST_DESCRIPTORS} descriptors"
 
 
 def moved(c: Candidate) -> list[Tensor]:
@@ -36,7 +31,7 @@ def fixed(tensors: common.Tensors) -> Rule:
     def is_fixed(t: Tensor) -> bool:
         return not t.is_dynamic and min(t.shape, default=0) > 0 and (len(t.shape) != 4 or t.shape[0] == 1)
 
-    return rule(FIXED, lambda c: all(is_fixed(t) for t in tensors(c)), lambda c: shapes(*tensors(c)))
+    return Rule(FIXED, lambda c: all(is_fixed(t) for t in tensors(c)), lambda c: shapes(*tensors(c)))
 
 
 def basics(tensors: common.Tensors = moved, constants: common.Tensors | None = None) -> tuple[Rule, ...]:
@@ -63,7 +58,7 @@ def few(walks: Callable[[Candidate, Tensor], Walks], source: Callable[[Candidate
             for steps in (plain(target), planar(target))
         )
 
-    return rule(FEW, fits, lambda c: shapes(*moved(c)))
+    return Rule(FEW, fits, lambda c: shapes(*moved(c)))
 
 
 def constants(c: Candidate, number: int) -> tuple[int, ...] | None:

@@ -28,13 +28,13 @@ def _walks(c: Candidate, target: Tensor) -> Walks:
 
 RULES: tuple[Rule, ...] = (
     *strided.basics(),
-    strided.rule(
-        "the order is a constant one of all dimensions",
+    Rule(
+        "a constant order of all dimensions",
         lambda c: sorted(_order(c)) == list(range(len(c.source.shape))),
         lambda c: str(strided.constants(c, 1)),
     ),
-    strided.rule(
-        "the output has the input's sizes in that order",
+    Rule(
+        "an output of the input's sizes in that order",
         lambda c: c.target.shape == _expected(c),
         lambda c: shapes(c.source, c.target),
     ),

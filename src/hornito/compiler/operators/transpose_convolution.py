@@ -15,7 +15,7 @@ from hornito.compiler.operators import common, general
 from hornito.compiler.operators.convolution import activation_fits, bias_of, unsigned_weights
 from hornito.compiler.operators.general import Geometry, Layer
 from hornito.compiler.operators.per_axis import Weighted, weights_zero
-from hornito.compiler.rules import Candidate, Evidence, Rule, shapes, zero_point
+from hornito.compiler.rules import Candidate, Rule, shapes, zero_point
 from hornito.compiler.segment import Segment, shape_of
 from hornito.compiler.strides import fits
 from hornito.compiler.tasks import Loop, Shape, Strided, Walk
@@ -117,46 +117,40 @@ RULES: tuple[Rule, ...] = (
     common.one_type("input, weights and output", lambda c: [_image(c), _weights(c), c.target]),
     common.single_images(_data),
     Rule(
-        "the weights have four dimensions and the input's channels",
+        "weights of four dimensions and the input's channels",
         lambda c: len(s := _weights(c).shape) == 4 and min(s) > 0 and s[3] == _image(c).shape[3],
         lambda c: f"{shapes(_weights(c))} on {shapes(_image(c))}",
-        Evidence.INFERRED,
     ),
     common.per_tensor("input and output", _data),
     WEIGHTED.scale_rule,
     common.zero_points(_data),
     Rule(
-        "weights and output size are constant, the input is not",
+        "constant weights and output size, and a computed input",
         lambda c: _weights(c).data is not None and c.operand(0).data is not None and not _image(c).is_constant,
         lambda c: ", ".join(
             f"{'constant' if tensor.is_constant else 'computed'} {what}"
             for what, tensor in (("weights", _weights(c)), ("size", c.operand(0)), ("input", _image(c)))
         ),
-        Evidence.INFERRED,
     ),
     Rule(
-        "the bias is constant int32, one for each output channel, or absent",
+        "a constant int32 bias for each output channel, or none",
         _bias_fits,
         lambda c: f"{bias.type_name} {shapes(bias)}" if (bias := c.input(3)) else "none",
-        Evidence.INFERRED,
     ),
     Rule(
-        "the output has the size that kernel, stride and padding give, with SAME padding up to a stride less",
+        "an output of the size that kernel, stride and padding give, with SAME padding up to a stride less",
         _sizes_fit,
         lambda c: f"{shapes(c.target)} where {_expected(c)[0]}x{_expected(c)[1]}x{_weights(c).shape[0]} follows",
-        Evidence.INFERRED,
     ),
     Rule(
-        "the activation is NONE, RELU, or RELU6 on an output whose greatest value is at most 6.0",
+        "an activation of NONE, RELU, or RELU6 on an output whose greatest value is at most 6.0",
         lambda c: activation_fits(c, _options(c).activation),
         lambda c: _options(c).activation.name,
-        Evidence.INFERRED,
     ),
     Rule(
-        "the TP unit can put the zeros between the pixels",
+        "sizes at which the TP unit can put the zeros between pixels",
         lambda c: fits(_walks(c)),
         lambda c: f"{_spread(c)} of {shapes(_image(c))}",
-        Evidence.INFERRED,
     ),
     *general.limits(_geometry),
     *WEIGHTED.rules,

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""How do cases get operators that move data, and others that ``ModelBuilder`` has no method for?"""
+"""How does a made-up network get operators that move data, and others that ``ModelBuilder`` has no method for?"""
 
 from typing import Any
 
 import numpy as np
 
-from hornito.conformance.case import Draw
-from hornito.conformance.layers import kind_of, sums
-from hornito.model import ModelBuilder, Padding, Quantization, Value, affine, per_axis
+from hornito.model.builder import ModelBuilder, Value, affine, per_axis
+from hornito.model.draw import Draw
+from hornito.model.graph import Padding, Quantization
+from hornito.model.layers import kind_of, sums
 
 
 def _schema() -> Any:

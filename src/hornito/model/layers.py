@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How do cases get layers? Random weights, and scales of the results that follow from the statistics of the sums."""
+"""How does a made-up network get its layers? Random weights, and scales that fit the statistics of the sums."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -8,18 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hornito.conformance.case import Draw, Kind, result_range
-from hornito.model import (
+from hornito.model.builder import ModelBuilder, Value, affine, per_axis
+from hornito.model.draw import Draw, Kind, result_range
+from hornito.model.graph import (
     Activation,
     Conv2DOptions,
     DepthwiseOptions,
     FullyConnectedOptions,
-    ModelBuilder,
     Padding,
     Quantization,
-    Value,
-    affine,
-    per_axis,
 )
 
 VALUES = 256  # a byte's

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""Which process calls, and how are its memory and its descriptors reached?"""
+
+import os
+from typing import NamedTuple, Protocol
+
+from hornito.virtual.user_memory import UserMemory
+
+
+class FileIdentity(NamedTuple):
+    """Which file a descriptor shows, whatever its number and whoever holds it: device and inode number."""
+
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, fd: int) -> "FileIdentity":
+        """Of a descriptor of this process. Raises OSError with EBADF."""
+        status = os.fstat(fd)
+        return cls(status.st_dev, status.st_ino)
+
+
+class Caller(Protocol):
+    """The process that makes a call, as the kernel sees it."""
+
+    @property
+    def pid(self) -> int:
+        """Its number, or its thread's."""
+
+    def read(self, address: int, length: int) -> bytearray:
+        """``length`` bytes of its memory. Raises OSError with EFAULT."""
+
+    def write(self, address: int, content: bytes | bytearray) -> None:
+        """Put ``content`` into its memory. Raises OSError with EFAULT; a first part may have been written."""
+
+    def install(self, fd: int) -> int:
+        """Give it a descriptor of ours, close-on-exec; its number there. ``fd`` is no longer ours, whatever happens.
+        Raises OSError, EMFILE mostly."""
+
+    def identify(self, fd: int) -> FileIdentity:
+        """Which file its descriptor shows. Raises OSError with EBADF."""
+
+
+class OwnProcess(UserMemory):
+    """The ``Caller`` that is this very process."""
+
+    def __init__(self) -> None:
+        super().__init__(os.getpid())
+
+    def install(self, fd: int) -> int:
+        return fd
+
+    def identify(self, fd: int) -> FileIdentity:
+        return FileIdentity.of(fd)

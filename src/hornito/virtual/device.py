@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: MIT
+"""What does a virtual NPU behind an etnaviv driver answer to its clients' calls? Same ioctls, same checks, same errors.
+
+It keeps the books for all open files of all processes, answers in microseconds and never waits: a call that would have
+to raises ``Pending``, and is made again later, as Linux starts system calls again.
+"""
+
+import ctypes
+import errno
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from hornito.errors import Unsupported
+from hornito.hardware.chips import Chip, CoefficientFormat
+from hornito.uapi import drm, etnaviv
+from hornito.uapi.ioctl import Direction, Ioctl, Struct, request_direction, request_size
+from hornito.uapi.sync_file import SYNC_IOC_FILE_INFO
+from hornito.virtual import calls_buffers, calls_info, calls_sync, submit, waits
+from hornito.virtual.answers import refuse
+from hornito.virtual.books import Books
+from hornito.virtual.caller import Caller, FileIdentity
+from hornito.virtual.client import OpenFile
+from hornito.virtual.fences import Pending
+from hornito.virtual.injection import FaultPlan
+from hornito.virtual.jobs import AddressSpace, Executor
+from hornito.virtual.pool import Pool
+from hornito.virtual.sync_files import SyncFile
+from hornito.virtual.timeline import Counters
+
+_Handler = Callable[[Books, OpenFile, Any, Caller], None]
+_TABLE: dict[int, tuple[Ioctl[Any], _Handler]] = {
+    spec.nr: (spec, handler)
+    for spec, handler in (
+        (drm.VERSION, calls_info.version),
+        (drm.GEM_CLOSE, calls_buffers.gem_close),
+        (drm.GEM_FLINK, calls_buffers.by_name),
+        (drm.GEM_OPEN, calls_buffers.by_name),
+        (drm.GET_CAP, calls_info.get_cap),
+        (drm.PRIME_HANDLE_TO_FD, calls_buffers.prime),
+        (drm.PRIME_FD_TO_HANDLE, calls_buffers.prime),
+        (etnaviv.GET_PARAM, calls_info.get_param),
+        (etnaviv.GEM_NEW, calls_buffers.gem_new),
+        (etnaviv.GEM_INFO, calls_buffers.gem_info),
+        (etnaviv.GEM_CPU_PREP, calls_buffers.cpu_prep),
+        (etnaviv.GEM_CPU_FINI, calls_buffers.cpu_fini),
+        (etnaviv.GEM_SUBMIT, submit.gem_submit),
+        (etnaviv.WAIT_FENCE, waits.wait_fence),
+        (etnaviv.GEM_WAIT, waits.gem_wait),
+    )
+}
+
+
+class VirtualDevice:
+    """One virtual NPU, and the books of all who use it.
+
+    ``executor`` runs the jobs, and is closed at the end (None: the virtual NPU itself, made when the first job comes);
+    ``new_space`` makes a client's device memory, ``memory`` is how many bytes of buffers there may be, ``faults`` what
+    is to go wrong. Raises Unsupported for a chip whose coefficient format nobody has proven. Threads may share it.
+    After ``shutdown``, and in a forked child, every call gives ENODEV.
+    """
+
+    def __init__(
+        self,
+        chip: Chip,
+        executor: Executor | None = None,
+        *,
+        new_space: Callable[[], AddressSpace] | None = None,
+        memory: int = 4 << 30,
+        faults: FaultPlan | None = None,
+    ) -> None:
+        if chip.coefficient_format is CoefficientFormat.UNPROVEN:
+            raise Unsupported(f"there is no virtual {chip.name}: its coefficient format is unproven; use --device cpu")
+        self.chip = chip
+        self._books = Books(chip, executor, new_space, memory, faults or FaultPlan())
+        self._end = weakref.finalize(self, Books.end, self._books)  # at exit too
+
+    @property
+    def pool(self) -> Pool:
+        """Where all buffers lie; it knows open files by any process's descriptors."""
+        return self._books.pool
+
+    @property
+    def memory_free(self) -> int:
+        """How many bytes buffers may still take."""
+        return self._books.memory_free
+
+    # Open files.
+
+    def open(self) -> OpenFile:
+        """A new open file; its ``client_fd`` is the caller's to give to the client, and to close."""
+        with self._books.lock:
+            self._books.check_alive()
+            return self._books.open()
+
+    def file(self, number: int) -> OpenFile | None:
+        """The open file that the pool knows by that number."""
+        file = self._books.files.get(number)
+        return None if file is None or file.closed else file
+
+    def release(self, file: OpenFile) -> None:
+        """Nobody has a descriptor of it any more. What its jobs need goes when they have ended."""
+        with self._books.lock:
+            self._books.release(file)
+
+    def sweep(self) -> list[OpenFile]:
+        """Release what clients have closed, or left behind when they died: open files (told here) and sync files.
+
+        ``pool.wake_fd`` says when it is worth while.
+        """
+        with self._books.lock:
+            self._books.sync_files.sweep()
+            ended = [self._books.files[number] for number in self._books.pool.gone()]
+            for file in ended:
+                self._books.release(file)
+            return ended
+
+    def check_map(self, file: OpenFile, length: int, offset: int) -> None:
+        """Raises OSError with EINVAL for a part of the pool that is no buffer of that file, or none whole."""
+        with self._books.lock:
+            self._books.check_alive()
+            if not any(b.offset == offset and 0 < length <= b.size for b in file.handles.values()):
+                raise refuse(errno.EINVAL)
+
+    def messages(self, file: OpenFile) -> list[str]:
+        """What was logged about that open file's jobs since the last time."""
+        with self._books.lock:
+            lines = list(file.log)
+            file.log.clear()
+        return lines
+
+    def tell(self, logged: Callable[[str], None] | None, dumped: Callable[[bytes], None] | None) -> None:
+        """Call ``logged`` with each line that the kernel logs from now on, ``dumped`` with each core dump; in the
+        worker's thread, before anybody learns that the job was killed. They must not call the device."""
+        with self._books.lock:
+            self._books.logged = logged
+            self._books.recovery.dumped = dumped
+
+    @property
+    def coredumps(self) -> list[bytes]:
+        """The core dumps that were kept (format: hornito.uapi.coredump): of the first job that was killed, and of the
+        first after each ``rearm``."""
+        return list(self._books.recovery.dumps)
+
+    def rearm(self) -> None:
+        """Let the next job that is killed leave a core dump too; as writing Linux's module parameter dump_core."""
+        self._books.recovery.armed = True
+
+    @property
+    def counters(self) -> Counters:
+        """What the core's own counters would show, in modelled time, of all jobs that have ended."""
+        return self._books.scheduler.counters
+
+    def shutdown(self) -> None:
+        """Cancel all jobs that have not begun and stop."""
+        self._end()
+
+    # Calls.
+
+    def call(self, file: OpenFile, request: int, arg: ctypes.Structure | int, caller: Caller) -> None:
+        """One ioctl on a render node. ``arg``: a pointer of the caller's, or a struct of this process.
+
+        As Linux, with these choices: DRM answers EINVAL to a number that it does not know, and EACCES to one that a
+        render node does not offer; another interface's letter gets ENOTTY, as on any file. Raises OSError; Pending.
+        """
+        request &= 0xFFFFFFFF
+        with self._books.lock:
+            self._books.check_alive()
+            if file.closed:
+                raise refuse(errno.EBADF)
+            if request >> 8 & 0xFF != ord(drm.DRM_TYPE):
+                raise refuse(errno.ENOTTY)
+            entry = _TABLE.get(request & 0xFF)
+            if entry is None:
+                raise refuse(errno.EINVAL)
+            _call(entry[0], lambda struct: entry[1](self._books, file, struct, caller), request, arg, caller)
+
+    def is_sync_file(self, identity: FileIdentity) -> bool:
+        """A descriptor of that identity is a sync file of ours."""
+        with self._books.lock:
+            return self._books.sync_files.find(identity) is not None
+
+    def sync_call(self, identity: FileIdentity, request: int, arg: ctypes.Structure | int, caller: Caller) -> None:
+        """One ioctl on a sync file. Raises OSError: EBADF for what is none of ours, ENOTTY; Pending."""
+        request &= 0xFFFFFFFF
+        with self._books.lock:
+            self._books.check_alive()
+            file: SyncFile | None = self._books.sync_files.find(identity)
+            if file is None:
+                raise refuse(errno.EBADF)
+            if request != SYNC_IOC_FILE_INFO.number:
+                raise refuse(errno.ENOTTY)
+            _call(SYNC_IOC_FILE_INFO, lambda info: calls_sync.file_info(file, info), request, arg, caller)
+
+
+def _call(
+    spec: Ioctl[Any], handler: Callable[[Any], None], request: int, arg: ctypes.Structure | int, caller: Caller
+) -> None:
+    """Hand ``arg`` to its handler. A struct of the right type directly; anything else as DRM does: cut or filled with
+    zeros to the kernel's own size, and copied back even if the call fails."""
+    if request == spec.number and type(arg) is spec.struct:
+        handler(arg)
+        return
+    pointer = arg if isinstance(arg, int) else ctypes.addressof(arg)
+    directions = request_direction(request) & spec.direction
+    size = ctypes.sizeof(spec.struct)
+    asked = request_size(request)
+    content = bytearray(size)
+    if directions & Direction.WRITE:
+        given = caller.read(pointer, asked)
+        content[: min(size, asked)] = given[:size]
+    struct: Struct = spec.struct.from_buffer(content)
+    try:
+        handler(struct)
+    except Pending:
+        raise  # nothing has been answered yet
+    except BaseException:
+        _copy_back(caller, pointer, content[:asked], directions)
+        raise
+    _copy_back(caller, pointer, content[:asked], directions)
+
+
+def _copy_back(caller: Caller, pointer: int, content: bytearray, directions: Direction) -> None:
+    if directions & Direction.READ:
+        caller.write(pointer, bytes(content))

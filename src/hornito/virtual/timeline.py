@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""How long would a submission take on the chip, and when would the kernel take it for hung? In modelled time only.
+
+The kernel looks at a job every half second of its time. It lives on if meanwhile another fence completed, or the front
+end's address went backwards or forwards by more than a few bytes; so a submission of many jobs may take long, and one
+whose single job is too long is killed. The host's speed has no say in it.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from hornito.cost import Work, cycles, duration
+from hornito.hardware.chips import Chip
+from hornito.uapi.recovery import COMMAND_ADDRESS, STANDSTILL, TIMEOUT
+from hornito.virtual.faults import Fault, Hang, MMUFault
+from hornito.virtual.injection import UNMAPPED_ADDRESS, Injection, Kind
+
+_WORD = 4
+_WRAP = 1 << 32
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the kernel saw when it last looked: the front end's address, and the newest completed fence."""
+
+    address: int = 0
+    fence: int = 0
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a submission begins: its stream's device address, the newest completed fence, the kernel's last look, and
+    what is to go wrong."""
+
+    address: int = COMMAND_ADDRESS
+    completed: int = 0
+    look: Look = Look()
+    injection: Injection | None = None
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What a core has done since it was reset, in modelled time: cycles of its clock, bytes read and written."""
+
+    cycles: int = 0
+    read: int = 0
+    written: int = 0
+
+    def later(self, progress: "Progress", chip: Chip) -> "Counters":
+        """After a submission that came as far as that."""
+        work = progress.work
+        passed = cycles(progress.seconds, chip)
+        return Counters(self.cycles + passed, self.read + work.read, self.written + work.written)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a submission is: the kernel's last look, the front end's address, what works at the moment and for which
+    job; jobs completed, seconds of modelled time, and the work that was done."""
+
+    look: Look
+    address: int
+    unit: str = "FE"
+    job: int | None = None
+    jobs: int = 0
+    seconds: float = 0.0
+    work: Work = Work()
+
+    def encode(self) -> dict[str, Any]:
+        """As plain values, for another process."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def decode(cls, values: dict[str, Any]) -> "Progress":
+        """What ``encode`` gave."""
+        return cls(**values | {"look": Look(**values["look"]), "work": Work(**values["work"])})
+
+
+class Timeline:
+    """One submission's course. Whoever runs it calls ``begin`` before each job and ``finish`` behind the last; both
+    raise what ends the submission. ``stop`` may come from another thread: the next call raises."""
+
+    def __init__(self, chip: Chip, start: Start | None = None) -> None:
+        self.start = start or Start()
+        self.progress = Progress(self.start.look, self.start.address)
+        self._chip = chip
+        self._next_look = TIMEOUT
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Let the submission end at its next job."""
+        self._stopped = True
+
+    def begin(self, number: int, unit: str, end: int, work: Work) -> None:
+        """Job ``number`` begins; the stream's word ``end`` is the first that is not part of it. Raises Hang, MMUFault:
+        then the job has not run and must not."""
+        address = self.start.address + end * _WORD
+        self.progress = dataclasses.replace(self.progress, address=address, unit=unit, job=number)
+        self._check_stop()
+        injection = self.start.injection
+        if injection is not None and injection.kind is not Kind.IRQ and number == (injection.job or 0):
+            self._strike(injection)
+        self._pass(duration(work, self._chip))
+        done = self.progress
+        self.progress = dataclasses.replace(done, jobs=done.jobs + 1, work=done.work + work)
+
+    def finish(self) -> None:
+        """The stream has ended. Raises Hang, MMUFault if something was to go wrong and has not yet."""
+        self._check_stop()
+        self.progress = dataclasses.replace(self.progress, unit="FE")
+        if self.start.injection is not None:
+            self._strike(self.start.injection)
+
+    def _strike(self, injection: Injection) -> None:
+        if injection.kind is Kind.MMU:
+            raise MMUFault("a fault that --fault asked for", address=UNMAPPED_ADDRESS, job=self.progress.job)
+        if injection.kind is Kind.IRQ:  # the front end is done, and turns round in the ring
+            self.progress = dataclasses.replace(self.progress, address=COMMAND_ADDRESS)
+        self._pass(math.inf)
+
+    def _check_stop(self) -> None:
+        if self._stopped:
+            raise Fault("the virtual NPU was stopped", unit=self.progress.unit, job=self.progress.job)
+
+    def _pass(self, seconds: float) -> None:
+        """Let time go by, with the front end where it is. Raises Hang once the kernel sees it stand still."""
+        now = Look(self.progress.address, self.start.completed)
+        look = self.progress.look
+        end = self.progress.seconds + seconds
+        while self._next_look < end:
+            moved = (now.address - look.address) % _WRAP
+            if now.fence == look.fence and moved <= STANDSTILL:
+                self.progress = dataclasses.replace(self.progress, look=look, seconds=self._next_look)
+                raise Hang(self._reason(seconds), unit=self.progress.unit, job=self.progress.job)
+            look = now
+            self._next_look += TIMEOUT
+        self.progress = dataclasses.replace(self.progress, look=look, seconds=end)
+
+    def _reason(self, seconds: float) -> str:
+        if math.isfinite(seconds):
+            return (
+                f"the job takes {seconds:.2f} s of modelled time, and the kernel kills what makes no progress "
+                f"for {TIMEOUT:g} s"
+            )
+        lost = self.start.injection is not None and self.start.injection.kind is Kind.IRQ
+        return f"{'its interrupt was lost' if lost else 'it never ends'}, as --fault asked for"

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""Do plans tell what is proven from what is inferred, and does a board's proof change the one into the other?"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from hornito.bits import Confidence
+from hornito.compiler import Evidence, Level, Options, Trust, compile_graph, keys, make_plan, rows
+from hornito.compiler.operators import LOWERINGS
+from hornito.compiler.rules import guesses
+from hornito.hardware.chips import find_chip
+from hornito.hardware.nn import NNDescriptor
+from hornito.model import ModelBuilder, Value
+from tests.compiler.networks import CHIP, Layer, made
+
+WIDE = Options(CHIP, Level.WIDE)
+TALL = Layer(8, 6)  # a job of plan level wide
+
+
+def test_no_way_that_silicon_has_shown_relies_on_a_guess() -> None:
+    for kind, ways in LOWERINGS.items():
+        for way in ways:
+            if way.basis.trust is Trust.SILICON:
+                assert not guesses(way.rules), kind
+
+
+def test_a_rule_on_a_guessed_field_is_found() -> None:
+    (way,) = LOWERINGS["ADD"][:1]
+    guess = dataclasses.replace(NNDescriptor.layout()["relu"], confidence=Confidence.INFERRED)
+    rule = dataclasses.replace(way.rules[0], fields=(guess,))
+    assert guesses((*way.rules, rule)) == ["relu"]
+
+
+def test_rules_on_limits_name_their_fields() -> None:
+    limits = [rule for rule in LOWERINGS["CONV_2D"][0].rules if "16383" in rule.need or "8191" in rule.need]
+    assert len(limits) == 2 and all(rule.fields for rule in limits)
+
+
+def test_every_way_says_where_its_evidence_is_from() -> None:
+    assert all(way.basis.source for ways in LOWERINGS.values() for way in ways)
+
+
+def test_proof_of_a_key_takes_the_mark_from_its_jobs() -> None:
+    graph = TALL.graph()
+    plan = make_plan(graph, WIDE)
+    assert plan.keys == {0: ("vipnano-qi-88-0/CONV_2D/wide/uint8",)} and plan.evidence[0].trust is Trust.INFERRED
+    proven = dataclasses.replace(WIDE, evidence=Evidence(frozenset(plan.keys[0]), "report 7"))
+    assert make_plan(graph, proven).evidence[0].source == "report 7"
+    marks = [[row.reason for row in rows(compile_graph(graph, options))] for options in (WIDE, proven)]
+    assert set(marks[0]) == {"unproven on silicon"} and set(marks[1]) == {""}
+
+
+def test_proof_of_another_key_or_chip_changes_nothing() -> None:
+    others = {key for key in keys(CHIP) if key != "vipnano-qi-88-0/CONV_2D/wide/uint8"} | set(keys(find_chip("imx8mp")))
+    plan = make_plan(TALL.graph(), dataclasses.replace(WIDE, evidence=Evidence(frozenset(others), "report 8")))
+    assert plan.evidence[0].trust is Trust.INFERRED
+
+
+def test_keys_of_plans_are_among_those_of_the_chip() -> None:
+    def build(builder: ModelBuilder) -> Sequence[Value]:
+        value = TALL.add(builder, TALL.input(builder))
+        return [builder.mean(value, (1, 2), quantization=value.quantization), builder.transpose(value, (0, 2, 1, 3))]
+
+    for chip in (CHIP, find_chip("imx8mp")):
+        plan = make_plan(made(build), Options(chip, Level.WIDE))
+        used = {key for own in plan.keys.values() for key in own}
+        assert len(plan.keys) == 3 and used <= set(keys(chip))
+
+
+def test_no_key_stands_for_two_ways() -> None:
+    found = keys(CHIP)
+    assert len(found) == len(set(found))
