@@ -17,6 +17,7 @@ from hornito.uapi.sync_file import SIGNALLED
 from hornito.virtual.answers import refuse
 from hornito.virtual.buffers import Buffer
 from hornito.virtual.client import Change, OpenFile
+from hornito.virtual.dma_bufs import DmaBufs
 from hornito.virtual.fences import Fence, Pending, Signal
 from hornito.virtual.jobs import AddressSpace, Executor
 from hornito.virtual.params import parameters
@@ -24,6 +25,7 @@ from hornito.virtual.pool import Pool
 from hornito.virtual.recovery import log_lines
 from hornito.virtual.scheduler import Job, Scheduler
 from hornito.virtual.sync_files import SyncFiles
+from hornito.virtual.user_pages import UserPages
 
 _FENCE_WRAP = 1 << 32
 
@@ -39,12 +41,14 @@ class Books:
         self.pool = Pool("hornito-renderD128")
         self.files: dict[int, OpenFile] = {}  # by number; those that were released too, until their last job has ended
         self.sync_files = SyncFiles()
+        self.dma_bufs = DmaBufs(self.pool)
         self.scheduler = Scheduler(chip, executor, self.pool.fd)
         self.memory_free = memory
         self._new_space = new_space or _address_space
         self._process = os.getpid()
         self._fences: dict[int, Fence] = {}  # those that have not signalled
         self._last_fence = 0
+        self._submits = 0
         self._command_pages = etnaviv.COMMAND_MEMORY // PAGE
         self._command_memory = Signal()  # the next time that some becomes free
 
@@ -71,18 +75,28 @@ class Books:
             self.drop(file, handle)
         self.scheduler.in_turn(lambda: self._end(file))
 
+    def sweep(self) -> list[OpenFile]:
+        """Release what nobody has any more: open files (told here), sync files, dma-bufs."""
+        self.sync_files.sweep()
+        ended = [self.files[number] for number in self.pool.gone()]
+        for file in ended:
+            self.release(file)
+        for buffer in self.dma_bufs.sweep():
+            self.dropped(buffer)
+        return ended
+
     def _end(self, file: OpenFile) -> None:
         file.end()
         self.files.pop(file.number, None)
 
     # Buffers.
 
-    def new_buffer(self, size: int) -> Buffer:
-        """A buffer of at least that many bytes, all zero. Raises OSError with ENOMEM."""
+    def new_buffer(self, size: int, user: UserPages | None = None) -> Buffer:
+        """A buffer of at least that many bytes, all zero, or of a client's own. Raises OSError with ENOMEM."""
         size = -(-size // GRANULE) * GRANULE
         if size > self.memory_free:
             raise refuse(errno.ENOMEM)
-        buffer = Buffer(size, self.pool.allocate(size))
+        buffer = Buffer(size, self.pool.allocate(size), user)
         self.memory_free -= size
         return buffer
 
@@ -110,6 +124,8 @@ class Books:
             file.apply([change], self.pool.fd)
         with contextlib.suppress(OSError):  # no holes on this system: the pages go when the pool does
             self.pool.free(buffer.offset, buffer.size)
+        if buffer.user is not None:
+            buffer.user.close()
 
     # Jobs.
 
@@ -122,13 +138,14 @@ class Books:
         if self._command_pages < pages:
             raise Pending(self._command_memory)
 
-    def new_fence(self) -> Fence:
+    def new_fence(self, file: OpenFile) -> Fence:
         """The fence of the job that is submitted next; nothing is taken before ``submit``."""
-        return Fence(self._last_fence % (_FENCE_WRAP - 1) + 1)
+        return Fence(self._last_fence % (_FENCE_WRAP - 1) + 1, file.number, self._submits + 1)
 
     def submit(self, job: Job) -> None:
         """Let a job run that has passed all checks."""
         self._last_fence = job.fence.number
+        self._submits += 1
         self._fences[job.fence.number] = job.fence
         self._command_pages -= job.pages
         self.scheduler.submit(job, self.end_job)
@@ -165,6 +182,7 @@ class Books:
             for file in list(self.files.values()):
                 file.end()
             self.sync_files.close()
+            self.dma_bufs.close()
             self.pool.close()
 
 

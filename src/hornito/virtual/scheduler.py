@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hornito.hardware.chips import Chip
+from hornito.virtual import surroundings
+from hornito.virtual.buffers import Mapping
 from hornito.virtual.client import Change, OpenFile
+from hornito.virtual.counters import CounterRequest
 from hornito.virtual.fences import Fence
 from hornito.virtual.jobs import Call, Executor, Worker
+from hornito.virtual.timeline import Counters
 
 
 class Cancelled(Exception):
@@ -19,15 +23,23 @@ class Cancelled(Exception):
 
 @dataclass(eq=False)
 class Job:
-    """One submission on its way: the stream, what its address space must follow first, its fence, and how many pages
-    of command memory it holds. At its end ``error`` says why it was killed (None: it was not), ``unmapped`` which
-    changes the space could not follow."""
+    """One submission on its way: the stream, what its address space must follow first, its fence, how many pages of
+    command memory it holds, the buffers of its table, the process that made it, and which counters it asks for.
+
+    ``before`` and ``after``: what the core's counters showed. At its end ``error`` says why it was killed (None: it was
+    not), ``unmapped`` which changes the space could not follow.
+    """
 
     file: OpenFile
     stream: NDArray[np.uint32]
     changes: list[Change]
     fence: Fence
     pages: int
+    uses: list[Mapping] = field(default_factory=list)
+    pid: int = 0
+    requests: list[CounterRequest] = field(default_factory=list)
+    before: Counters = Counters()
+    after: Counters = Counters()
     error: BaseException | None = None
     unmapped: list[tuple[Change, Exception]] = field(default_factory=list)
 
@@ -63,9 +75,11 @@ class Scheduler:
                 raise job.unmapped[0][1]
             if self._executor is None:
                 self._executor = _virtual_npu(self._chip)
+            surroundings.before(job.uses, job.requests, job.before, self._fd)
             self._executor.run(job.file.space(), job.stream)
         except BaseException as error:  # whatever it is, the client must not take the job for done
             job.error = error
+        surroundings.after(job.uses, [] if job.error else job.requests, job.after, self._fd)
 
 
 class _Turn:
