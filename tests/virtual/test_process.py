@@ -144,7 +144,7 @@ def test_kill_during_a_load_costs_at_most_the_job_that_runs(shared_executor: Pro
 
     killer = threading.Thread(target=kill)
     killer.start()
-    died = done = 0
+    died = 0
     deadline = time.monotonic() + 60
     while kills < 3 and time.monotonic() < deadline:
         for client in clients:
@@ -153,14 +153,15 @@ def test_kill_during_a_load_costs_at_most_the_job_that_runs(shared_executor: Pro
                 shared_executor.run(client.space, stream)
             except Died:
                 died += 1
-                assert len(client.output()) == SIZE
             else:
-                done += 1
                 assert client.output() == client.input
     over.set()
     killer.join()
-    assert died <= kills == 3 and done
+    assert died <= kills == 3
     for client in clients:
+        client.clear()
+        shared_executor.run(client.space, stream)
+        assert client.output() == client.input
         client.close()
 
 
