@@ -20,8 +20,8 @@ from hornito.virtual.executor import Executor
 from hornito.virtual.injection import FaultPlan
 from hornito.virtual.kernel import VirtualKernel
 from hornito.virtual.process import ProcessExecutor
+from tests.virtual.client import SOFTPIN, Client
 from tests.virtual.machine import CHIP, CODE, as_bytes, tp_stream
-from tests.virtual.test_kernel import SOFTPIN, Client
 from tests.virtual.test_process import INPUT, OUTPUT, SIZE, copy_of_all
 
 CLIENTS, ROUNDS, JOBS = 4, 8, 3

@@ -18,9 +18,9 @@ from hornito.virtual.injection import FaultPlan
 from hornito.virtual.kernel import VirtualKernel
 from hornito.virtual.timeline import Counters
 from tests.fake_executor import BLOCK, BYTES_A_MILLISECOND, COPY, LAST, NOTHING, TOUCH, FakeExecutor
+from tests.virtual.client import SOFTPIN, VA, WC, Client, fails
 from tests.virtual.machine import as_bytes, tp_stream
 from tests.virtual.machine import executor as real_executor
-from tests.virtual.test_kernel import SOFTPIN, VA, WC, Client, fails
 from tests.virtual.test_page_tables import walk
 from tests.virtual.test_tp import descriptor
 
