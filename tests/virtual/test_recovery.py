@@ -18,7 +18,7 @@ from hornito.virtual.injection import FaultPlan
 from hornito.virtual.kernel import VirtualKernel
 from hornito.virtual.timeline import Counters
 from tests.fake_executor import BLOCK, BYTES_A_MILLISECOND, COPY, LAST, NOTHING, TOUCH, FakeExecutor
-from tests.virtual.test_kernel import SOFTPIN, VA, WC, Client, fails
+from tests.virtual.client import SOFTPIN, VA, WC, Client, fails
 from tests.virtual.test_page_tables import walk
 
 OUT = SOFTPIN | SubmitFlag.FENCE_FD_OUT
