@@ -48,7 +48,7 @@ def jobs_of(submission: Submission) -> Iterator[Job]:
 
 
 def _nn_job(submission: Submission, descriptor: NNDescriptor) -> NNJob:
-    buffer = _buffer(submission, descriptor.kernel_address * TAG_ALIGNMENT)
+    buffer = _buffer(submission, descriptor.kernel_address << NNDescriptor.addresses()["kernel_address"])
     return NNJob(descriptor, buffer.size if buffer is not None and buffer.kind is BufferKind.COEFFICIENTS else 0)
 
 

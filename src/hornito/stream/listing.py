@@ -15,14 +15,6 @@ from hornito.stream.submission import STREAM, Buffer, Port, Relocation, Submissi
 from hornito.stream.walker import LoadState, Packet, walk
 
 _TRIGGERS: dict[int, type[Packed]] = {PS_NN_INST_ADDR.index: NNDescriptor, PS_TP_INST_ADDR.index: TPDescriptor}
-# Fields that hold addresses, and how far these are shifted right.
-_ADDRESS_FIELDS = {
-    "kernel_address": 6,
-    "in_image_address": 0,
-    "out_image_address": 0,
-    "in_image_base_address": 0,
-    "out_image_base_address": 0,
-}
 _SMALL = 1024  # bytes: contents up to this size are shown whole
 _HEAD = 64  # of larger ones, so many
 _ROW = 32
@@ -118,9 +110,9 @@ class _Listing:
         for line in kind.listing(words):
             key = line.split(" = ")[0]
             field = kind.layout().get(key.split(" ")[1].rstrip("?"))
-            if field is not None and field.name in _ADDRESS_FIELDS:
-                value, shift = field.extract(words), _ADDRESS_FIELDS[field.name]
-                line = f"{key} = {self._address(number, start + 4 * field.word, value, shift)}"
+            if field is not None and field.address is not None:
+                place = start + 4 * field.word
+                line = f"{key} = {self._address(number, place, field.extract(words), field.address)}"
             lines.append(f"         {line}")
         if start == 0 and not buffer.data[4 * kind.WORDS :].any():
             self._listed.add(number)
