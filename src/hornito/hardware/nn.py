@@ -59,6 +59,7 @@ class NNDescriptor(Packed):
     """One convolution, as the NN unit fetches it: 34 words. Sizes in elements, addresses and strides in bytes."""
 
     WORDS: ClassVar[int] = 34
+    SOURCE: ClassVar[str] = "Mesa 25.0.7 etnaviv_ml_nn.c, replayed"
 
     layer_type: int = bits(0, 0, only=(0,))
     no_z_offset: int = bits(0, 1, default=0)
@@ -166,6 +167,9 @@ class NNDescriptor(Packed):
         x = self.in_image_x_offset | self.in_image_x_offset_bit_3 << 3 | self.in_image_x_offset_bit_4 << 4
         y = self.in_image_y_offset | self.in_image_y_offset_bit_3 << 3 | (self.in_image_y_offset_bit_4 & 1) << 4
         return _sign_extend(x, width), _sign_extend(y, width)
+
+
+KERNEL_ADDRESS_SHIFT = NNDescriptor.addresses()["kernel_address"]
 
 
 def split_multiplier(multiplier: int, shift: int) -> dict[str, int]:
