@@ -41,9 +41,10 @@ class Clients:
         self.draw = draw
         self.kernel = VirtualKernel(find_chip("a311d"), FakeExecutor(), memory=_MEMORY)
         self.files = [self.kernel.open(RENDER_NODE, os.O_RDWR) for _ in range(2)]
-        self.handles: list[list[int]] = [[], []]
+        self.handles = [[etnaviv.GEM_NEW(self.kernel, fd, size=8192, flags=0x20000).handle] for fd in self.files]
         self.sync_files: list[int] = []
-        self.dma_bufs: list[int] = []
+        shared = drm.PRIME_HANDLE_TO_FD(self.kernel, self.files[0], handle=self.handles[0][0], flags=os.O_CLOEXEC)
+        self.dma_bufs: list[int] = [shared.fd]
         self.kept: list[Any] = []  # what pointers of ours point to
 
     def any(self, values: list[int], otherwise: int) -> int:
