@@ -68,15 +68,17 @@ def open_device(
     *,
     default: str = DEFAULT_CHIP,
     machine: Machine = HERE,
+    timeout: float | None = None,
 ) -> Device | None:
-    """The device of that name, or None for "cpu". ``chip``: which one to emulate, or what any other must be;
+    """The device of that name, or None for "cpu". ``timeout``: how many seconds a job on a render node may take, if not
+    as long as the kernel lets it. ``chip``: which one to emulate, or what any other must be;
     ``default``: which to emulate if none is named; ``report`` follows what has to be prepared once.
 
     Raises BadInput for an unknown name or chip, Unsupported for a device that Hornito can't drive, DeviceError.
     """
     name = resolve(name, machine)
     if name.startswith("/") or is_remote(name):
-        device = RemoteDevice(name) if is_remote(name) else EtnavivDevice(machine.kernel(), name)
+        device = _open_elsewhere(name, machine, timeout)
         try:
             _checked(device.name, device.chip, chip)
         except BaseException:
@@ -85,6 +87,11 @@ def open_device(
         return device
     found = find_device(name, chip, default=default, machine=machine)
     return None if found is None else _open_virtual(found, report)
+
+
+def _open_elsewhere(name: str, machine: Machine, timeout: float | None) -> Device:
+    """A render node, or another machine's device."""
+    return RemoteDevice(name) if is_remote(name) else EtnavivDevice(machine.kernel(), name, timeout=timeout)
 
 
 def _checked(name: str, has: Chip, wanted: str | None) -> Chip:
