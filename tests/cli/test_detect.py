@@ -59,6 +59,18 @@ def test_json(place: Path, hornito: Hornito) -> None:
     assert first["score"] == pytest.approx(0.907, abs=0.01)
 
 
+def test_picture_that_was_taken_turned_is_shown_upright(place: Path, tmp_path: Path, hornito: Hornito) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (320, 640)).save(tmp_path / "turned.jpg", exif=exif)
+    output = tmp_path / "o.png"
+    found = hornito(*base(place)[:3], "--image", tmp_path / "turned.jpg", "--output", output, "--json")
+    content = json.loads(found.out)
+    assert (content["width"], content["height"]) == (640, 320)
+    with Image.open(output) as image:
+        assert image.size == (640, 320) and 0x0112 not in image.getexif()
+
+
 def test_top_and_threshold(place: Path, hornito: Hornito) -> None:
     assert len(hornito(*base(place), "--top", "1").lines) == 1
     nothing = hornito(*base(place), "--threshold", "0.99")

@@ -54,6 +54,32 @@ def test_model_that_is_a_folder(verb: str, folder: Path, tmp_path: Path, hornito
     assert_one_line(hornito(*arguments_of(verb, folder, folder, tmp_path)), BAD, "is a folder")
 
 
+@pytest.mark.parametrize("verb", MODEL_VERBS)
+def test_model_that_is_a_device(verb: str, folder: Path, tmp_path: Path, hornito: Hornito) -> None:
+    found = hornito(*arguments_of(verb, Path("/dev/null"), folder, tmp_path))
+    assert_one_line(found, BAD, "/dev/null: is no ordinary file")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["detect", "-m", "m", "-i", "i", "-o", ""],
+        ["detect", "-m", "m", "-i", "", "-o", "o.png"],
+        ["label-image", "--labels", ""],
+        ["label-image", "--image", ""],
+        ["compile", "m", "-o", ""],
+        ["run", "m", "--input", ""],
+        ["run", "m", "--output", ""],
+        ["conformance", "--html", ""],
+        ["conformance", "--against", ""],
+        ["conformance", "--save", ""],
+    ],
+    ids=" ".join,
+)
+def test_empty_name_of_a_file_is_refused(arguments: list[str], hornito: Hornito) -> None:
+    assert_one_line(hornito(*arguments), BAD, "'' names no file")
+
+
 @pytest.mark.parametrize("verb", ["run", "benchmark", "label-image"])
 def test_model_that_kills_litert(verb: str, folder: Path, tmp_path: Path, hornito: Hornito) -> None:
     path = tmp_path / "deadly.tflite"
@@ -288,6 +314,16 @@ def test_output_that_no_segment_computes(folder: Path, tmp_path: Path, hornito: 
 def test_bad_picture_or_labels(picture: str, labels: str, words: str, folder: Path, hornito: Hornito) -> None:
     arguments = ["--model", folder / "classifier.tflite", "--image", folder / picture, "--labels", folder / labels]
     assert_one_line(hornito("label-image", *arguments), BAD, words)
+
+
+def test_more_labels_than_outputs_are_remarked_upon(folder: Path, tmp_path: Path, hornito: Hornito) -> None:
+    (tmp_path / "long.txt").write_text("".join(f"class {number}\n" for number in range(12)))
+    arguments = ["--model", folder / "classifier.tflite", "--image", folder / "picture.png", "--device", "cpu"]
+    found = hornito("label-image", *arguments, "--labels", tmp_path / "long.txt")
+    remarks = [line for line in found.err.splitlines() if "labels" in line]
+    assert found.code == 0 and len(found.lines) == 5
+    assert remarks == [f"hornito: {tmp_path / 'long.txt'}: has 12 labels, the model 10 outputs; the first 10 are used"]
+    assert "labels" not in hornito("label-image", *arguments, "--labels", folder / "labels.txt").err
 
 
 def test_model_without_picture(folder: Path, hornito: Hornito) -> None:

@@ -20,7 +20,7 @@ RESULTS = (
     result("b/2", Status.REFUSED, "B", reason="X: needs a rule; it has 4", rule="X: needs a rule"),
     result("b/3", Status.SKIPPED, "B", reason="no model"),
     result("c/1", Status.ERROR, "C", reason='its process "died"'),
-    result("c/2", family="C", worst=30, tolerance=8, reason="amplified"),
+    result("c/2", family="C", worst=30, tolerance=8),
 )
 REPORT = Report("virtual", "vipnano-qi-88-0", "proven", 1, 2, 12.5, RESULTS)
 
@@ -31,7 +31,6 @@ def test_summary_counts_and_keeps_the_worst() -> None:
     assert (a.counts[Status.PASS], a.counts[Status.FAIL], a.counts[Status.ERROR]) == (2, 1, 0)
     assert (b.worst, b.rules) == (None, {"X: needs a rule": 2})
     assert [entry.name for entry in REPORT.bad] == ["a/3", "c/1"]
-    assert [entry.name for entry in REPORT.remarked] == ["c/2"]
     assert c.total == 2
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from hornito.errors import BadInput
 from hornito.examples.content import content_digest
-from hornito.examples.fetch import DOWNLOADS, Download, fetch, fetched_labels
+from hornito.examples.fetch import DOWNLOADS, Download, fetch
 from hornito.model import Conv2DOptions, ModelBuilder, Padding, affine, find_model, read_model
 
 
@@ -62,28 +62,32 @@ def archive(model: bytes | None = None, labels: bytes = LABELS, **more: bytes) -
 
 @dataclass
 class Server:
-    """What the server is to do, and what it was asked: the Range of each request, "" where there was none."""
+    """What the server is to do, and what it was asked: the Range of each request and its If-Range, "" where there was
+    none."""
 
     content: bytes = b""
     status: int = 200
     ranges: bool = True
     tag: str | None = '"one"'
+    date: str | None = None
     declared: bool = True  # whether it says how long the answer is
     stop_after: int | None = None  # break the connection after so many bytes of an answer
     stall: bool = False  # say nothing more after that, but hold the line
     url: str = ""
     asked: list[str] = field(default_factory=list)
+    versions: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         wanted = request.headers.get("Range", "")
         self.asked.append(wanted)
+        self.versions.append(request.headers.get("If-Range", ""))
         request.close_connection = True
         if self.status != 200:
             request.send_error(self.status)
             return
         start = 0
-        fresh = request.headers.get("If-Range") in (None, self.tag)
+        fresh = self.versions[-1] in ("", self.tag, self.date)
         if wanted and self.ranges and fresh:
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
             if start >= len(self.content):
@@ -97,6 +101,8 @@ class Server:
             request.send_response(200)
         if self.tag is not None:
             request.send_header("ETag", self.tag)
+        if self.date is not None:
+            request.send_header("Last-Modified", self.date)
         body = self.content[start:]
         if self.declared:
             request.send_header("Content-Length", str(len(body)))
@@ -164,7 +170,11 @@ def test_whole_download_is_stored_where_models_are_found(server: Server, cache: 
     )
     assert done.downloaded and server.url in done.remark
     assert find_model("small") == done.model and done.model.read_bytes() == small_model()
-    assert done.labels is not None and done.labels.read_bytes() == LABELS and fetched_labels("small") == done.labels
+    assert (
+        done.labels is not None
+        and done.labels.read_bytes() == LABELS
+        and done.labels == cache / "models" / "small.labels.txt"
+    )
     assert seen[0] == (0, len(server.content)) and seen[-1] == (len(server.content), len(server.content))
     assert stored(cache) == BOTH
 
@@ -194,6 +204,29 @@ def test_truncated_body_is_resumed_by_the_next_call(server: Server, cache: Path,
     fetch("small", url=server.url, downloads=DOWNLOADS_HERE, progress=lambda part, whole: seen.append(part))
     assert server.asked == ["", "bytes=5000-"] and seen[0] == 5000
     assert stored(cache) == BOTH
+
+
+DATE = "Mon, 02 Mar 2026 10:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("tag", "date", "version"),
+    [
+        ('"one"', None, '"one"'),
+        ('"one"', DATE, '"one"'),
+        ('W/"one"', DATE, DATE),
+        ('W/"one"', None, ""),
+        (None, None, ""),
+    ],
+)
+def test_resuming_asks_for_the_same_version(
+    server: Server, cache: Path, tag: str | None, date: str | None, version: str
+) -> None:
+    server.stop_after, server.tag, server.date = 5000, tag, date
+    refused(server)
+    server.stop_after = None
+    fetch("small", url=server.url, downloads=DOWNLOADS_HERE)
+    assert (server.asked, server.versions) == (["", "bytes=5000-"], ["", version])
 
 
 def test_server_without_ranges_starts_over(server: Server, cache: Path) -> None:
@@ -260,9 +293,23 @@ def test_interrupt_keeps_what_came_and_stores_nothing(server: Server, cache: Pat
     assert server.asked == ["", "bytes=3000-"] and stored(cache) == BOTH
 
 
+def test_download_that_brings_nothing_leaves_nothing(server: Server, cache: Path) -> None:
+    server.stall, server.stop_after = True, 0
+    assert "bytes that came" not in refused(server, timeout=0.2)
+    assert stored(cache) == []
+
+    def interrupt(part: int, whole: int | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch("small", url=server.url, timeout=0.2, downloads=DOWNLOADS_HERE, progress=interrupt)
+    assert stored(cache) == []
+
+
 def test_silent_server_times_out(server: Server, cache: Path) -> None:
     server.stall, server.stop_after = True, 2000
-    assert "no answer in time" in refused(server, timeout=0.2)
+    text = refused(server, timeout=0.2)
+    assert "no answer in time" in text and "the 2000 bytes that came are kept" in text
     assert stored(cache) == PARTS
 
 
@@ -270,12 +317,13 @@ def test_silent_server_times_out(server: Server, cache: Path) -> None:
 def test_refusal_of_the_server_is_named(server: Server, cache: Path, status: int) -> None:
     server.status = status
     assert str(status) in refused(server)
-    assert stored(cache) in ([], ["small.zip.part"])
+    assert stored(cache) == []
 
 
 def test_server_that_is_not_there_is_named(server: Server, cache: Path) -> None:
     server.url = "http://127.0.0.1:9/small.zip"
     assert "can't be reached" in refused(server)
+    assert stored(cache) == []
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,14 @@ def written(tmp_path: Path, content: bytes) -> Path:
     return path
 
 
-def test_labels_are_lines_and_the_rest_is_ignored(tmp_path: Path) -> None:
+def test_labels_are_lines_and_the_rest_is_remarked_upon(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert read_labels(written(tmp_path, b"tench\ngold fish\ncat\n"), 3) == ["tench", "gold fish", "cat"]
+    assert read_labels(written(tmp_path, b"tench\nn/a\ngold fish\n"), 2, skipped="n/a") == ["tench", "gold fish"]
+    assert not caplog.records
     assert read_labels(written(tmp_path, b"tench\ngold fish\ncat"), 2) == ["tench", "gold fish"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'labels.txt'}: has 3 labels, the model 2 outputs; the first 2 are used"
+    ]
 
 
 def test_other_line_ends_marks_and_gaps_are_understood(tmp_path: Path) -> None:

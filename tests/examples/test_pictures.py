@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -129,11 +130,31 @@ def test_one_channel_is_luminance(tmp_path: Path) -> None:
     assert np.array_equal(load_picture(tmp_path / "a.png", 9, 7, 1)[0, ..., 0], expected)
 
 
-def test_orientation_of_the_camera_is_ignored(tmp_path: Path) -> None:
+UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {  # by what EXIF says of the stored picture's first row and column
+    1: lambda stored: stored,  # top, left
+    2: lambda stored: stored[:, ::-1],  # top, right
+    3: lambda stored: stored[::-1, ::-1],  # bottom, right
+    4: lambda stored: stored[::-1],  # bottom, left
+    5: lambda stored: stored.transpose(1, 0, 2),  # left, top
+    6: lambda stored: np.rot90(stored, -1),  # right, top
+    7: lambda stored: np.rot90(stored, 2).transpose(1, 0, 2),  # right, bottom
+    8: lambda stored: np.rot90(stored),  # left, bottom
+    9: lambda stored: stored,  # nothing that is defined
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_picture_of_a_camera_is_put_upright(orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (20, 10)).save(tmp_path / "a.jpg", exif=exif)
-    assert read_picture(tmp_path / "a.jpg", 3).shape == (10, 20, 3)
+    exif[0x0112] = orientation
+    Image.fromarray(colours()).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read_picture(tmp_path / "a.png", 3), UPRIGHT[orientation](colours()))
+
+
+def test_metadata_that_make_no_sense_do_not_matter(tmp_path: Path) -> None:
+    for garbage in (b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0" + bytes(range(256))):
+        Image.fromarray(colours()).save(tmp_path / "a.jpg", exif=garbage)
+        assert read_picture(tmp_path / "a.jpg", 3).shape == (9, 7, 3)
 
 
 def refused(path: Path | str, channels: int = 3) -> str:

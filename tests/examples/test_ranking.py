@@ -32,6 +32,14 @@ def test_equal_scores_come_by_index() -> None:
     assert [index for index, _ in top(np.full(100, 7, np.uint8), 5)] == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.float32])
+def test_equal_scores_among_many_come_by_index(kind: type[np.uint8]) -> None:
+    """Short arrays are sorted stably by any method, and so are those of one value."""
+    scores = np.random.default_rng(1).integers(0, 4, 1001).astype(kind)
+    wanted = sorted(range(1001), key=lambda index: (-int(scores[index]), index))
+    assert [index for index, _ in top(scores, 1001)] == wanted
+
+
 def test_more_than_there_are_gives_what_there_is() -> None:
     assert len(top(np.zeros((1, 3), np.uint8), 5)) == 3
     assert top(np.zeros((1, 3), np.uint8), 0) == []

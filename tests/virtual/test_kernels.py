@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hornito.virtual import matrix
+from hornito.virtual import kernels, matrix
 from hornito.virtual.executor import Executor
 from tests.virtual.machine import CHIP
 
@@ -34,12 +34,31 @@ def test_nothing_is_compiled_on_import() -> None:
     assert python("import sys, hornito.virtual.executor; print('numba' in sys.modules)") == "False\n"
 
 
-def test_warming_up_says_what_it_does() -> None:
-    steps: list[tuple[int, int, str]] = []
-    Executor(CHIP, lambda done, total, name: steps.append((done, total, name)))
-    total = steps[0][1]
-    assert [done for done, _, _ in steps] == list(range(total + 1))
-    assert {"decode_core", "requantise"} <= {name for _, _, name in steps} and steps[-1][2] == ""
+def first(x):  # type: ignore[no-untyped-def]
+    return x + 1
+
+
+def second(x):  # type: ignore[no-untyped-def]
+    return x + 2
+
+
+def test_warming_up_is_heard_of_only_where_something_is_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HORNITO_CACHE", str(tmp_path))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+
+    def steps() -> list[tuple[int, int, str]]:
+        found: list[tuple[int, int, str]] = []
+        own = [kernels.Kernel(function, ("int64(int64)",), False) for function in (first, second)]
+        monkeypatch.setattr(kernels, "_ALL", own)
+        for _ in range(2):  # what this process has compiled is there the second time
+            Executor(CHIP, lambda done, total, name: found.append((done, total, name)))
+        assert [kernel(40) for kernel in own] == [41, 42]
+        return found
+
+    assert steps() == [(1, 2, "second"), (2, 2, "")]
+    assert steps() == []
 
 
 COMPILE_ONE = (

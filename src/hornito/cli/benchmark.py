@@ -5,8 +5,8 @@ import argparse
 import time
 from typing import Any
 
-from hornito.cli.label_image import device_line
 from hornito.cli.options import add_device_options, add_json, device_arguments, natural, positive, print_json, remark
+from hornito.cli.timed_run import device_line
 
 SEED = 1
 

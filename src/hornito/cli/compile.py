@@ -3,13 +3,15 @@
 
 import argparse
 
-from hornito.cli.options import add_json, add_plan_options, keep_apart, plan_options, print_json, remark
+from hornito.cli.options import add_json, add_plan_options, file_name, keep_apart, plan_options, print_json, remark
 from hornito.errors import Unsupported
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a .tflite file, or the name of a fetched model")
-    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the submission file (.npz) to write")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=file_name, required=True, help="the submission file (.npz) to write"
+    )
     add_plan_options(parser)
     add_json(parser)
 

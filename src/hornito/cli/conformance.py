@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hornito.cli.options import add_json, natural, positive, print_json, remark
+from hornito.cli.options import add_json, file_name, natural, positive, print_json, remark
 
 if TYPE_CHECKING:
     from hornito.conformance import Comparison, Report
@@ -30,10 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", metavar="S", type=natural, default=1, help="of the sample, weights and inputs (1)")
     parser.add_argument("--filter", metavar="PATTERN", help="cases whose name holds this, or fits it (*, ?)")
     parser.add_argument("--jobs", metavar="N", type=positive, help="processes that share the work (one a processor)")
-    parser.add_argument("--save", metavar="DIR", help="where models of failures go (conformance/ in the cache)")
-    parser.add_argument("--against", metavar="FILE", help="a list of known failures: only what differs from it counts")
-    parser.add_argument("--junit", metavar="FILE", help="write the results as JUnit's XML, too")
-    parser.add_argument("--html", metavar="FILE", help="write the results as a page with a heat map, too")
+    parser.add_argument(
+        "--save", metavar="DIR", type=file_name, help="where models of failures go (conformance/ in the cache)"
+    )
+    parser.add_argument(
+        "--against", metavar="FILE", type=file_name, help="a list of known failures: only what differs from it counts"
+    )
+    parser.add_argument("--junit", metavar="FILE", type=file_name, help="write the results as JUnit's XML, too")
+    parser.add_argument(
+        "--html", metavar="FILE", type=file_name, help="write the results as a page with a heat map, too"
+    )
     add_json(parser)
 
 
@@ -108,8 +114,6 @@ def _print(report: "Report", comparison: "Comparison | None") -> None:
         print(f"{result.status.value}: {result.name}: {result.reason}")
         if result.saved:
             print(f"  {result.saved}")
-    for result in report.remarked:
-        print(f"note: {result.name}: {result.reason}")
     if len(report.bad) > SHOWN:
         print(f"and {len(report.bad) - SHOWN} more; --json has all")
     if comparison is not None:

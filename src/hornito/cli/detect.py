@@ -6,17 +6,17 @@ import math
 import time
 from pathlib import Path
 
-from hornito.cli.label_image import device_line
 from hornito.cli.options import (
     add_device_options,
     add_json,
     device_arguments,
+    file_name,
     keep_apart,
-    natural,
     positive,
     print_json,
     remark,
 )
+from hornito.cli.timed_run import add_run_options, timed_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="a .tflite detector, SSD or YOLOX, or a fetched model's name",
     )
-    parser.add_argument("-i", "--image", metavar="FILE", required=True, help="a BMP, PNG or JPEG of any size")
-    parser.add_argument("-l", "--labels", metavar="FILE", help="the model's labels, one a line")
-    parser.add_argument("-o", "--output", metavar="FILE", help="the picture with boxes, a .png or .jpg to write")
+    parser.add_argument(
+        "-i", "--image", metavar="FILE", type=file_name, required=True, help="a BMP, PNG or JPEG of any size"
+    )
+    parser.add_argument("-l", "--labels", metavar="FILE", type=file_name, help="the model's labels, one a line")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=file_name, help="the picture with boxes, a .png or .jpg to write"
+    )
     parser.add_argument(
         "--threshold", metavar="S", type=share, default=0.3, help="the least score, from 0 to 1 (default: 0.3)"
     )
     parser.add_argument("--top", metavar="N", type=positive, help="only the N best boxes")
-    parser.add_argument("-c", "--count", metavar="N", type=positive, default=1, help="run so many times (default: 1)")
-    parser.add_argument("--warmup-runs", metavar="N", type=natural, default=0, help="runs not counted, first (0)")
+    add_run_options(parser)
     add_device_options(parser)
     add_json(parser)
 
@@ -75,41 +78,16 @@ def run(options: argparse.Namespace) -> int:
         detector = find_detector(interpreter.graph)
         labels = detector_labels(labels_file, detector) if labels_file else None
         picture = read_picture(options.image, 3)
-        interpreter.open_device()
-        loaded = time.perf_counter()
-        interpreter.allocate_tensors()
-        compiled = time.perf_counter()
-        set_picture(interpreter, detector, picture)
-        for _ in range(options.warmup_runs):
-            interpreter.invoke()
-        ready = time.perf_counter()
-        for _ in range(options.count):
-            interpreter.invoke()
-        average = (time.perf_counter() - ready) / options.count
+        done = timed_run(interpreter, begin, lambda: set_picture(interpreter, detector, picture), options)
         height, width = picture.shape[:2]
         found = detections(interpreter, detector, (width, height), labels, options.threshold)[: options.top]
-        device = device_line(interpreter)
     if options.output is not None:
         save_picture(options.output, draw(picture, found))
-    times = {"load": 1000 * (loaded - begin), "compile": 1000 * (compiled - loaded), "average": 1000 * average}
     if options.json:
         results = [{"score": one.score, "index": one.index, "label": one.label, "box": list(one.box)} for one in found]
-        print_json(
-            {
-                "device": device,
-                "detector": detector.kind,
-                "times_ms": times,
-                "runs": options.count,
-                "width": width,
-                "height": height,
-                "results": results,
-            }
-        )
+        print_json(done.as_json() | {"detector": detector.kind, "width": width, "height": height, "results": results})
         return 0
-    remark(f"device: {device}")
-    remark(f"load: {times['load']:.1f} ms")
-    remark(f"compile: {times['compile']:.1f} ms")
-    remark(f"average: {times['average']:.1f} ms over {options.count} run{'s' if options.count > 1 else ''}")
+    done.say()
     for one in found:
         print(detection_line(one))
     if not found:

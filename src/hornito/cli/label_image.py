@@ -7,17 +7,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hornito.cli.options import add_device_options, add_json, device_arguments, natural, positive, print_json, remark
+from hornito.cli.options import add_device_options, add_json, device_arguments, file_name, positive, print_json, remark
+from hornito.cli.timed_run import add_run_options, timed_run
 from hornito.errors import BadInput, Unsupported
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Without --model: the built-in classifier of digits, on its sample picture unless --image is given."
     parser.add_argument("-m", "--model", metavar="MODEL", help="a .tflite classifier, or the name of a fetched model")
-    parser.add_argument("-i", "--image", metavar="FILE", help="a BMP, PNG or JPEG of any size")
-    parser.add_argument("-l", "--labels", metavar="FILE", help="the model's labels, one a line")
-    parser.add_argument("-c", "--count", metavar="N", type=positive, default=1, help="run so many times (default: 1)")
-    parser.add_argument("--warmup-runs", metavar="N", type=natural, default=0, help="runs not counted, first (0)")
+    parser.add_argument("-i", "--image", metavar="FILE", type=file_name, help="a BMP, PNG or JPEG of any size")
+    parser.add_argument("-l", "--labels", metavar="FILE", type=file_name, help="the model's labels, one a line")
+    add_run_options(parser)
     parser.add_argument("--top", metavar="N", type=positive, default=5, help="how many labels to print (default: 5)")
     add_device_options(parser)
     add_json(parser)
@@ -33,42 +33,25 @@ def run(options: argparse.Namespace) -> int:
         given, result = _ends(interpreter)
         labels = read_labels(labels_file, int(result["shape"][-1])) if labels_file else None
         picture = load_picture(image, *(int(size) for size in given["shape"][1:]))
-        interpreter.open_device()
-        loaded = time.perf_counter()
-        interpreter.allocate_tensors()
-        compiled = time.perf_counter()
-        interpreter.set_tensor(given["index"], _as_input(picture, given["dtype"]))
-        for _ in range(options.warmup_runs):
-            interpreter.invoke()
-        ready = time.perf_counter()
-        for _ in range(options.count):
-            interpreter.invoke()
-        average = (time.perf_counter() - ready) / options.count
+        done = timed_run(
+            interpreter,
+            begin,
+            lambda: interpreter.set_tensor(given["index"], _as_input(picture, given["dtype"])),
+            options,
+        )
         found = top(interpreter.get_tensor(result["index"]), options.top)
-        device = device_line(interpreter)
-    times = {"load": 1000 * (loaded - begin), "compile": 1000 * (compiled - loaded), "average": 1000 * average}
     if options.json:
         results = [
             {"index": index, "score": score, "label": labels[index] if labels else None} for index, score in found
         ]
-        print_json({"device": device, "times_ms": times, "runs": options.count, "results": results})
+        print_json(done.as_json() | {"results": results})
         return 0
     if options.model is None and options.image is None:
         remark("picture: the package's own, a handwritten 3")
-    remark(f"device: {device}")
-    remark(f"load: {times['load']:.1f} ms")
-    remark(f"compile: {times['compile']:.1f} ms")
-    remark(f"average: {times['average']:.1f} ms over {options.count} run{'s' if options.count > 1 else ''}")
+    done.say()
     for index, score in found:
         print(score_line(index, score, labels[index] if labels else ""))
     return 0
-
-
-def device_line(interpreter: Any) -> str:
-    """What a model runs on, for a person."""
-    if interpreter.plan is None:
-        return "LiteRT on the CPU"
-    return f"{interpreter.device.name} ({interpreter.plan.options.chip.name})"
 
 
 def _sources(options: argparse.Namespace) -> tuple[Path, Path, Path | None]:

@@ -23,19 +23,24 @@ VERBS = {
     "run": ("run", "run a model or a submission file on arrays"),
     "benchmark": ("benchmark", "measure a model's latency, and compare it with the CPU"),
     "conformance": ("conformance", "compare a device, operator by operator, with LiteRT"),
+    "exec": ("exec", "run any program with a virtual NPU as its render node"),
     "devices": ("devices", "list the devices found, real and virtual"),
     "serve": ("serve", "lend a device of this machine to another one"),
     "doctor": ("doctor", "test the NPU found here against the virtual one, and write a report"),
     "fetch": ("fetch", "download a model that the examples use"),
 }
 INTERRUPTED = 130
+PASS_A_STATUS_ON = {"exec"}  # verbs whose exit code is another program's ...
+OWN_FAILURE = 125  # ... so that all failures of ours share this one, as env's do
 
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong with the arguments in one line, as all other errors do."""
 
+    usage_status = 2  # the exit code
+
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}; see '{self.prog} --help'\n")
+        self.exit(self.usage_status, f"{self.prog}: {' '.join(message.split())}; see '{self.prog} --help'\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,15 +51,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     remarks = logging.StreamHandler(sys.stderr)
     remarks.setFormatter(logging.Formatter("hornito: %(message)s"))
     logging.getLogger("hornito").addHandler(remarks)
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        return _run(sys.argv[1:] if arguments is None else list(arguments))
+        status, ours = _run_told(words)
+    finally:
+        logging.getLogger("hornito").removeHandler(remarks)
+    return OWN_FAILURE if ours and _verb(words) in PASS_A_STATUS_ON else status
+
+
+def _run_told(words: list[str]) -> tuple[int, bool]:
+    """The exit code, and whether it tells of a failure of ours: then that was said in one line."""
+    try:
+        return _run(words), False
     except HornitoError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
         _give_up_output()
-        return 128 + signal.SIGPIPE
+        return 128 + signal.SIGPIPE, True
     except OSError as error:
         if error.filename is None:
             _give_up_output()
@@ -66,8 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("HORNITO_DEBUG"):
             raise
         return _fail(f"internal error: {type(error).__name__}: {error}; please report it with HORNITO_DEBUG=1 set", 1)
-    finally:
-        logging.getLogger("hornito").removeHandler(remarks)
+
+
+def _verb(words: list[str]) -> str | None:
+    return next((word for word in words if not word.startswith("-")), None)
 
 
 def _run(arguments: list[str]) -> int:
@@ -80,11 +97,13 @@ def _run(arguments: list[str]) -> int:
     )
     parser.add_argument("--version", action="version", version=f"hornito {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    chosen = next((argument for argument in arguments if not argument.startswith("-")), None)
+    chosen = _verb(arguments)
     for verb, (module, text) in VERBS.items():
         own = verbs.add_parser(verb, help=text, description=text[0].upper() + text[1:] + ".")
         if verb == chosen:
             importlib.import_module(f"hornito.cli.{module}").add_arguments(own)
+        if chosen in PASS_A_STATUS_ON:
+            parser.usage_status = own.usage_status = OWN_FAILURE
     try:
         options = parser.parse_args(arguments)
         status = importlib.import_module(f"hornito.cli.{VERBS[options.verb][0]}").run(options)
@@ -101,10 +120,10 @@ def _give_up_output() -> None:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
-def _fail(text: str, code: int) -> int:
+def _fail(text: str, code: int) -> tuple[int, bool]:
     if sys.stderr is not None:
         print("hornito: " + " ".join(text.split()), file=sys.stderr)
-    return code
+    return code, True
 
 
 if __name__ == "__main__":

@@ -70,6 +70,13 @@ def units(text: str) -> tuple[str, ...]:
     return names
 
 
+def file_name(text: str) -> str:
+    """The name of a file, to read or to write; whether it can be is seen when that happens."""
+    if not text:
+        raise argparse.ArgumentTypeError("'' names no file")
+    return text
+
+
 def positive(text: str) -> int:
     """A whole number of at least 1."""
     return _at_least(text, 1)

@@ -13,10 +13,12 @@ PATIENCE = 1.5  # seconds of work before anything is shown
 
 
 class Progress:
-    """Shows how much of one piece of work is done. ``of_bytes``: its amounts are bytes rather than steps."""
+    """Shows how much of one piece of work is done. ``of_bytes``: its amounts are bytes rather than steps; ``patience``:
+    seconds of work before anything is shown."""
 
-    def __init__(self, title: str, *, of_bytes: bool = False) -> None:
+    def __init__(self, title: str, *, of_bytes: bool = False, patience: float = PATIENCE) -> None:
         self._title = title
+        self._patience = patience
         self._of_bytes = of_bytes
         self._begin = time.monotonic()
         self._announced = False
@@ -25,7 +27,7 @@ class Progress:
 
     def update(self, done: int, total: int | None) -> None:
         """``done`` of ``total`` (None: nobody knows) is done."""
-        if not self._announced and time.monotonic() - self._begin < PATIENCE:
+        if not self._announced and time.monotonic() - self._begin < self._patience:
             return
         if not self._announced:
             self._announced = True
@@ -75,7 +77,8 @@ def preparation() -> Callable[[int, int, str], None]:
     def report(done: int, total: int, name: str) -> None:
         nonlocal progress
         if progress is None:  # what went before, such as reading the model, is no preparation
-            progress = Progress("preparing the virtual NPU, once on this machine")
+            # By now one part was compiled, so there is much to do.
+            progress = Progress("preparing the virtual NPU, once on this machine", patience=0.0)
         progress.update(done, total)
         if done >= total:
             progress.close()

@@ -8,8 +8,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from hornito.cli.label_image import device_line
-from hornito.cli.options import add_device_options, add_json, device_arguments, keep_apart, print_json, remark
+from hornito.cli.options import (
+    add_device_options,
+    add_json,
+    device_arguments,
+    file_name,
+    keep_apart,
+    print_json,
+    remark,
+)
+from hornito.cli.timed_run import device_line
 from hornito.errors import BadInput, Unsupported
 from hornito.files import atomic_writer
 
@@ -21,12 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input",
         metavar="FILE",
+        type=file_name,
         action="append",
         default=[],
         help="an input (.npy), once for each, in order",
     )
     parser.add_argument(
-        "--output", metavar="FILE", action="append", default=[], help="where an output goes (.npy); likewise"
+        "--output",
+        metavar="FILE",
+        type=file_name,
+        action="append",
+        default=[],
+        help="where an output goes (.npy); likewise",
     )
     add_device_options(parser)
     add_json(parser)

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hornito.compiler import Plan
+from hornito.compiler.plan import NpuPart
 from hornito.compiler.report import real_macs
+from hornito.compiler.tasks import Convolution
 from hornito.errors import HornitoError
 from hornito.model import Graph, Operator, extract
 from hornito.runtime.litert import CpuModel
@@ -24,9 +26,7 @@ REFERENCE, OPTIMISED = "BUILTIN_REF", "BUILTIN_WITHOUT_DEFAULT_DELEGATES"  # Lit
 # Multiplications from which LiteRT's optimised kernels judge first. They round a little differently now and then, never
 # by more than 1; the reference kernels, a dozen times slower, decide whatever they do not let pass.
 LARGE = 2_000_000_000
-# What sharing jobs between channels of different scales may cost: half a step root mean square on inputs such as these
-# (the compiler's default bound), and hardly ever five times that.
-PER_AXIS = 3
+FLOAT_STEPS = 33  # in 1.0, where results are floats: what the reference driver's test takes a tolerance for
 _MOVES = {
     "CONCATENATION",
     "DEPTH_TO_SPACE",
@@ -46,7 +46,8 @@ _MOVES = {
 
 @dataclass(frozen=True)
 class Difference:
-    """How far an operator's result is from LiteRT's, and how far it may be. ``inputs``: what it was fed, by tensor."""
+    """How far an operator's result is from LiteRT's, and how far it may be: in steps, or where results are floats in
+    FLOAT_STEPS, rounded up. ``inputs``: what it was fed, by tensor."""
 
     operator: Operator
     worst: int
@@ -66,13 +67,13 @@ class Difference:
         )
 
 
-def tolerance(graph: Graph, operator: Operator) -> int:
+def tolerance(graph: Graph, operator: Operator, error_bound: int = 0) -> int:
     """How far the NPU's result may be from the reference kernels': it rounds its own way, ADD's weights have 8
-    bits, and per-axis weights share scales."""
+    bits, and per-axis weights that share scales have an ``error_bound``."""
     if operator.kind in _MOVES:
         return 0
     if operator.kind != "ADD":
-        return 1 + (PER_AXIS if _per_axis(graph, operator) else 0)
+        return 1 + error_bound
     scales = [
         quantization.scale
         for index in (*operator.inputs, *operator.outputs)
@@ -82,10 +83,14 @@ def tolerance(graph: Graph, operator: Operator) -> int:
     return 1 + math.ceil(max(inputs) / (2 * output))
 
 
-def _per_axis(graph: Graph, operator: Operator) -> bool:
-    """Have the weights scales that differ from channel to channel?"""
-    constants = (graph.tensor(index) for index in operator.inputs if index >= 0 and graph.tensor(index).is_constant)
-    return any(tensor.quantization is not None and len(set(tensor.quantization.scales)) > 1 for tensor in constants)
+def error_bounds(plan: Plan) -> dict[int, int]:
+    """What the plan says of operators, by index: how many steps per-axis weights that share scales may cost."""
+    bounds: dict[int, int] = {}
+    for part in plan.parts:
+        for task in part.tasks if isinstance(part, NpuPart) else ():
+            if isinstance(task, Convolution):
+                bounds[task.operator] = max(task.off_by, bounds.get(task.operator, 0))
+    return bounds
 
 
 def measure(
@@ -96,17 +101,23 @@ def measure(
     for found, wanted in pairs:
         if found.dtype != wanted.dtype or found.shape != wanted.shape:
             raise HornitoError(f"the device gives {found.dtype}{found.shape}, LiteRT {wanted.dtype}{wanted.shape}")
-        distance = np.abs(found.astype(np.int16) - wanted.astype(np.int16))
+        if found.dtype.kind == "f":
+            distance = np.ceil(np.abs(found - wanted) * FLOAT_STEPS)
+        else:
+            distance = np.abs(found.astype(np.int16) - wanted.astype(np.int16))
         worst = max(worst, int(distance.max(initial=0)))
         wrong += int(np.count_nonzero(distance > allowed))
         elements += distance.size
     return Difference(operator, worst, allowed, wrong, elements, inputs)
 
 
-def compare_operator(graph: Graph, operator: Operator, found: Mapping[int, Array], allowed: int | None) -> Difference:
-    """An operator's result against LiteRT's on the same inputs, which the device itself may have computed."""
+def compare_operator(
+    graph: Graph, operator: Operator, found: Mapping[int, Array], allowed: int | None, bounds: Mapping[int, int]
+) -> Difference:
+    """An operator's result against LiteRT's on the same inputs, which the device itself may have computed. ``bounds``:
+    what ``error_bounds`` says of the plan; ``allowed``: a tolerance that replaces what follows from the operator."""
     inputs = {index: found[index] for index in operator.inputs if index >= 0 and not graph.tensor(index).is_constant}
-    limit = tolerance(graph, operator) if allowed is None else allowed
+    limit = tolerance(graph, operator, bounds.get(operator.index, 0)) if allowed is None else allowed
     model = graph.source
     if len(graph.operators) > 1 or graph.inputs != tuple(inputs) or graph.outputs != operator.outputs:
         model = extract(graph, [operator.index], list(inputs), operator.outputs)

@@ -24,7 +24,7 @@ BAD = (Status.FAIL, Status.ERROR)
 @dataclass(frozen=True)
 class Result:
     """``worst``: the largest difference where something was compared, and ``tolerance`` what was allowed there.
-    ``reason``: why it is no pass, or what is to be said of one; ``rule``: of a refusal the rule without the value it
+    ``reason``: why it is no pass; ``rule``: of a refusal the rule without the value it
     met; ``saved``: how to repeat a failure; ``row`` and ``column``: the case's place in a heat map."""
 
     name: str
@@ -105,11 +105,6 @@ class Report:
     def bad(self) -> list[Result]:
         """Failures and errors."""
         return [result for result in self.results if result.status in BAD]
-
-    @property
-    def remarked(self) -> list[Result]:
-        """Passes about which there is something to say."""
-        return [result for result in self.results if result.status is Status.PASS and result.reason]
 
     def as_json(self) -> dict[str, Any]:
         return {

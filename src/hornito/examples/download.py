@@ -52,11 +52,15 @@ def download(
             raise BadInput(f"{part}: is being downloaded by another process; wait for it to end") from error
         try:
             _receive(url, part, stream, most_bytes, timeout, progress)
-        except _Failure as failure:
+        except BaseException as error:
             stream.flush()
             kept = stream.seek(0, os.SEEK_END)
+            if not kept:
+                discard(part)
+            if not isinstance(error, _Failure):
+                raise
             again = f"the {kept} bytes that came are kept, run it again to go on; " if kept else ""
-            raise BadInput(f"{url}: {failure}; {again}{cure}") from failure.__cause__
+            raise BadInput(f"{url}: {error}; {again}{cure}") from error.__cause__
 
 
 def discard(part: Path) -> None:
@@ -159,7 +163,7 @@ def _copy(
     done = start
     if progress is not None:
         progress(done, total)
-    while piece := response.read(CHUNK):
+    while piece := response.read1(CHUNK):  # as it comes: what is here when the line breaks is kept
         done += len(piece)
         if done > most_bytes:
             stream.truncate(0)

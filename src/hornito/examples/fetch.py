@@ -70,12 +70,6 @@ def models_directory() -> Path:
     return cache_directory() / "models"
 
 
-def fetched_labels(name: str) -> Path | None:
-    """The labels that were fetched with the model of that name, or None."""
-    path = models_directory() / f"{name}.labels.txt"
-    return path if path.is_file() else None
-
-
 def fetch(
     name: str,
     *,

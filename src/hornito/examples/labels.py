@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: MIT
 """What are a model's outputs called? Reads files of labels, one a line."""
 
+import logging
 from pathlib import Path
 
 from hornito.errors import BadInput
 
 MOST_BYTES = 1 << 24
+LOG = logging.getLogger(__name__)
 CURE = "give a text file with one label a line"
 
 
 def read_labels(path: str | Path, count: int, *, skipped: str | None = None) -> list[str]:
-    """The first ``count`` labels of a UTF-8 file, one for each output of a model; what follows is ignored.
+    """The first ``count`` labels of a UTF-8 file, one for each output of a model; what follows is remarked upon.
 
     Lines that say ``skipped`` are no labels of this model.
 
@@ -22,11 +24,14 @@ def read_labels(path: str | Path, count: int, *, skipped: str | None = None) -> 
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise BadInput(f"{path}: can't be read ({reason}); {CURE}") from error
-    return parse_labels(content, count, str(path), skipped=skipped)
+    labels = parse_labels(content, count, str(path), skipped=skipped)
+    if len(labels) > count:
+        LOG.warning("%s: has %d labels, the model %d outputs; the first %d are used", path, len(labels), count, count)
+    return labels[:count]
 
 
 def parse_labels(content: bytes, count: int, name: str, *, skipped: str | None = None) -> list[str]:
-    """The first ``count`` labels in the bytes of a file called ``name``; raises as ``read_labels``."""
+    """All labels, ``count`` at least, in the bytes of a file called ``name``; raises as ``read_labels``."""
     if len(content) > MOST_BYTES:
         raise BadInput(f"{name}: has more than {MOST_BYTES} bytes, too many for labels; {CURE}")
     try:
@@ -41,4 +46,4 @@ def parse_labels(content: bytes, count: int, name: str, *, skipped: str | None =
         labels = [label for label in labels if label != skipped]
     if len(labels) < count:
         raise BadInput(f"{name}: has {len(labels)} labels, the model {count} outputs; give the labels of this model")
-    return labels[:count]
+    return labels

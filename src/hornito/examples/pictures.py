@@ -23,7 +23,7 @@ CURE = "give a BMP, PNG or JPEG picture"
 def load_picture(path: str | Path, rows: int, columns: int, channels: int) -> NDArray[np.uint8]:
     """The picture in ``path`` as bytes [1, rows, columns, channels]: 1 channel is luminance, 3 are RGB.
 
-    What is transparent is white. The orientation that a camera noted is ignored, as TFLite's example does.
+    What is transparent is white. A picture that a camera took turned is put upright, as it noted.
     Raises BadInput for what is no whole picture, has more than ``MOST_PIXELS``, or for another number of channels.
     """
     return resize(read_picture(path, channels), rows, columns)[np.newaxis]
@@ -43,13 +43,13 @@ def read_picture(path: str | Path, channels: int) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(os.fspath(path), formats=FORMATS) as picture:
-                width, height = picture.size
+                width, height = picture.size  # as it is stored: both limits are the same for a turned one
                 if width < 1 or height < 1:
                     raise BadInput(f"{path}: has {width}x{height} pixels; {CURE} of at least one pixel")
                 if width * height > MOST_PIXELS:
                     raise BadInput(f"{path}: has {width}x{height} pixels, more than {MOST_PIXELS}; give a smaller one")
                 picture.load()
-                pixels = np.asarray(_convert(picture, "L" if channels == 1 else "RGB"), np.uint8)
+                pixels = np.asarray(_convert(_upright(picture), "L" if channels == 1 else "RGB"), np.uint8)
     except BadInput:
         raise
     except UnidentifiedImageError as error:
@@ -64,11 +64,21 @@ def read_picture(path: str | Path, channels: int) -> NDArray[np.uint8]:
         raise BadInput(f"{path}: does not fit into memory; give a smaller picture") from error
     except Exception as error:  # Pillow's decoders raise nearly anything for a file that was made to break them.
         raise BadInput(f"{path}: is a broken picture ({_line(error)}); {CURE} that is whole") from error
-    return pixels.reshape(height, width, channels)
+    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _upright(picture: "Image.Image") -> "Image.Image":
+    """The picture as the camera was held, where it noted that; a note that can't be read counts as none."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # metadata may be anything, and the picture is none the worse for it
+        return picture
 
 
 def _convert(picture: "Image.Image", mode: str) -> "Image.Image":

@@ -85,6 +85,8 @@ def find_model(name: str | Path) -> Path:
             return given
         if given.is_dir():
             raise BadInput(f"{given}: is a folder; name the .tflite file in it")
+        if given.exists():
+            raise BadInput(f"{given}: is no ordinary file but a device or a pipe; give the path of a .tflite file")
         folders = [] if given.is_absolute() else model_directories()
         for folder in folders:
             for candidate in (folder / given, folder / f"{given}.tflite"):

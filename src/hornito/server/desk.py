@@ -3,6 +3,7 @@
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -78,8 +79,9 @@ class Desk:
         except MemoryError:
             return encode(error_head(DeviceError("the server's machine is out of memory")))
         except Exception as error:
-            log.exception("a mistake of the server's, on behalf of %s", self._client)
-            return encode(error_head(DeviceError(f"internal error of the server: {type(error).__name__}: {error}")))
+            what = f"internal error of the server: {' '.join(f'{type(error).__name__}: {error}'.split())}"
+            log.error("%s; please report it with HORNITO_DEBUG=1 set", what, exc_info="HORNITO_DEBUG" in os.environ)
+            return encode(error_head(DeviceError(what)))
 
     def close(self) -> None:
         """The connection has ended: what it held is free again."""
@@ -94,6 +96,7 @@ class Desk:
             "device": lent.device.name,
             "chip": lent.device.chip.name,
             "clients": lent.turns.clients,
+            "waiting": lent.turns.waiting,
             "memory_used": lent.memory.used,
             "memory_limit": lent.memory.limit,
         }

@@ -91,6 +91,11 @@ class Server:
         """How many clients are connected."""
         return self._lent.turns.clients
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for their turn."""
+        return self._lent.turns.waiting
+
     def close(self) -> bool:
         """End all connections. Whether the job that ran, if one did, has ended too. A second time does nothing."""
         with self._lock:

@@ -51,6 +51,9 @@ class RoundRobin(Generic[T]):
         self._served[client] = self._turn
         return thing
 
+    def __len__(self) -> int:
+        return sum(len(waiting) for waiting in self._waiting.values())
+
     @property
     def clients(self) -> int:
         """How many have joined."""
@@ -101,6 +104,12 @@ class Turns:
         """How many clients there are."""
         with self._changed:
             return self._queue.clients
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for their turn."""
+        with self._changed:
+            return len(self._queue)
 
     def do(self, client: str, work: Callable[[], T], wanted: Callable[[], bool] = lambda: True) -> T:
         """The result of ``work``, when its turn has come; left out if it is not ``wanted`` any more by then.

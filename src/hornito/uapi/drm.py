@@ -9,6 +9,8 @@ import enum
 from hornito.uapi.ioctl import S32, U32, U64, Direction, Ioctl, Struct, layout
 
 RENDER_NODE = "/dev/dri/renderD128"
+DRM_MAJOR = 226
+RENDER_MINOR = 128  # of the first render node
 DRM_TYPE = "d"
 COMMAND_BASE = 0x40  # a driver's own ioctls begin here ...
 COMMAND_END = 0xA0  # ... and end before this number

@@ -25,9 +25,6 @@ class AddressSpace(Protocol):
     def unmap(self, va: int) -> None:
         """Take away the buffer that begins there."""
 
-    def view(self, va: int, length: int) -> NDArray[np.uint8]:
-        """The bytes at device addresses, writable, no copy."""
-
     def close(self) -> None:
         """Take all away."""
 

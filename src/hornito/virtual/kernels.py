@@ -38,9 +38,14 @@ class Kernel:
         self._function = function
         self._signatures = list(signatures)
         self._compiled: Callable[..., Any] | None = None
+        self.fresh = False  # made in this process, rather than loaded
 
     def __call__(self, *arguments: Any) -> Any:
         return (self._compiled or self.compile())(*arguments)
+
+    @property
+    def ready(self) -> bool:
+        return self._compiled is not None
 
     def compile(self) -> Callable[..., Any]:
         """The machine code, made if need be. A cache folder that can't be used costs time, nothing else."""
@@ -76,6 +81,7 @@ class Kernel:
             )(self._function)
         finally:
             numba.config.CACHE_DIR = before
+        self.fresh = bool(compiled.stats.cache_misses)  # type: ignore[attr-defined]
         return compiled
 
 
@@ -101,13 +107,17 @@ def kernel(*signatures: str, tiles: bool = False) -> Callable[[Callable[..., Any
 
 
 def warm_up(report: Report | None = None) -> None:
-    """Compile or load every kernel of the modules imported so far. ``report`` is called before each, and at the end."""
+    """Compile or load every kernel of the modules imported so far. Once one had to be compiled, ``report`` is called
+    before each further one, and at the end: where all are loaded it hears nothing."""
     wanted = [known for known in _ALL if matrix.lanes() or not known.tiles]
+    compiling = False
     for done, known in enumerate(wanted):
-        if report is not None:
+        if report is not None and compiling:
             report(done, len(wanted), known.name)
+        ready = known.ready
         known.compile()
-    if report is not None:
+        compiling = compiling or (known.fresh and not ready)
+    if report is not None and compiling:
         report(len(wanted), len(wanted), "")
 
 

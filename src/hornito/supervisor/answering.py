@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""Which notified call gets which answer? Most: that the kernel do it. That must be found out fast, the rest may take
+some microseconds."""
+
+import errno
+import os
+from collections.abc import Callable
+
+from hornito.supervisor.caller import Glance, RemoteCaller
+from hornito.supervisor.notifications import Gone, Listener, Notification
+from hornito.supervisor.paths import PathCall, Paths, asks_for_descriptor
+from hornito.supervisor.picture import TELLING, Picture
+from hornito.supervisor.waiting import Waiting
+from hornito.uapi.drm import DRM_TYPE
+from hornito.uapi.system_calls import Architecture
+from hornito.virtual.caller import FileIdentity
+from hornito.virtual.device import VirtualDevice
+from hornito.virtual.fences import Pending
+
+_DESCRIPTORS = 1 << 31
+
+
+class Answering:
+    """Answers the calls of one tree of processes. ``foreign`` is told of processes of another architecture."""
+
+    def __init__(
+        self, architecture: Architecture, device: VirtualDevice, picture: Picture, foreign: Callable[[int], None]
+    ) -> None:
+        self.waiting = Waiting()
+        self._device = device
+        self._foreign = foreign
+        self._paths = Paths(architecture, picture)
+        self._glance = Glance()
+        self._audit = int(architecture.audit)
+        self._ioctl = architecture.numbers["ioctl"]
+        self._fstat = architecture.numbers["fstat"]
+        # By number: where in a notification the path is.
+        self._path_at = {number: 6 + spec.path for number, spec in self._paths.table.items()}
+        self._open_files = 0
+
+    def answer(self, listener: Listener, call: Notification) -> None:
+        """See to ``call``: answer it now, or let it wait."""
+        at = self._path_at.get(call.nr)
+        if at is not None and call.arch == self._audit:
+            address = call[at]
+            length = self._glance.at(call.pid, address) if address else 0
+            if length > 0 and TELLING.search(self._glance.text, 0, length) is None:
+                listener.let_pass(call)
+                return
+            if not length and not self._open_files:
+                listener.let_pass(call)
+                return
+        elif call.nr == self._fstat and not self._open_files:
+            listener.let_pass(call)
+            return
+        try:
+            self._answer_slowly(listener, call)
+        except Gone:
+            pass
+        except Pending as pending:
+            self.waiting.add(call, pending)
+        except OSError as error:
+            listener.fail(call, error.errno or errno.EIO)
+
+    def make_again(self, listener: Listener) -> None:
+        """See to the calls that wait, as far as it is time."""
+        again, signalled = self.waiting.due()
+        for call in signalled:
+            listener.fail(call, errno.EINTR)
+        for call in again:
+            if listener.valid(call):
+                self.answer(listener, call)
+
+    def sweep(self) -> None:
+        """Release what clients have closed or left behind."""
+        self._open_files -= len(self._device.sweep())
+
+    def _answer_slowly(self, listener: Listener, call: Notification) -> None:
+        if call.arch != self._audit or call.nr >> 30:
+            self._foreign(call.pid)
+            return
+        caller = RemoteCaller(listener, call)
+        if call.nr == self._ioctl:
+            answered = self._answer_ioctl(call, caller)
+        elif call.nr == self._fstat:
+            answered = self._answer_status(call, None, caller)
+        else:
+            spec = self._paths.table[call.nr]
+            if asks_for_descriptor(spec, call) and self._is_empty(call[6 + spec.path], caller):
+                answered = self._answer_status(call, spec, caller)
+            else:
+                self._answer_path(listener, call, spec, caller)
+                return
+        if answered:
+            listener.answer(call, 0)
+        else:
+            listener.let_pass(call)
+
+    def _answer_ioctl(self, call: Notification, caller: RemoteCaller) -> bool:
+        fd, request, argument = call.a0 & 0xFFFFFFFF, call.a1 & 0xFFFFFFFF, call.a2
+        if fd >= _DESCRIPTORS:
+            return False
+        if request >> 8 & 0xFF != ord(DRM_TYPE):
+            return self._answer_sync_file(caller, fd, request, argument)
+        number = self._number(caller.pid, fd)
+        file = None if number is None else self._device.file(number)
+        if file is None:
+            return False
+        self._device.call(file, request, argument, caller)
+        return True
+
+    def _answer_sync_file(self, caller: RemoteCaller, fd: int, request: int, argument: int) -> bool:
+        try:
+            identity: FileIdentity = caller.identify(fd)
+        except OSError:
+            return False
+        if not self._device.is_sync_file(identity):
+            return False
+        self._device.sync_call(identity, request, argument, caller)
+        return True
+
+    def _answer_status(self, call: Notification, spec: PathCall | None, caller: RemoteCaller) -> bool:
+        fd = call.a0 & 0xFFFFFFFF
+        if fd >= _DESCRIPTORS or self._number(caller.pid, fd) is None:
+            return False
+        self._paths.node_status(call, spec, caller)
+        return True
+
+    def _answer_path(self, listener: Listener, call: Notification, spec: PathCall, caller: RemoteCaller) -> None:
+        try:
+            answer = self._paths.answer(spec, call, caller)
+        except OSError as error:
+            if error.errno in (errno.EFAULT, errno.EPERM, errno.ENAMETOOLONG, errno.ESRCH, errno.EBADF):
+                answer = None  # the kernel knows better what is wrong with it
+            else:
+                raise
+        if answer is None:
+            listener.let_pass(call)
+        elif answer.node:
+            self._open_node(listener, call, answer.flags)
+        elif answer.fd >= 0:
+            try:
+                listener.install(call, answer.fd, answer.flags, answer=True)
+            finally:
+                os.close(answer.fd)
+        else:
+            listener.answer(call, answer.value)
+
+    def _open_node(self, listener: Listener, call: Notification, flags: int) -> None:
+        file = self._device.open()
+        self._open_files += 1
+        try:
+            listener.install(call, file.client_fd, flags, answer=True)
+        finally:
+            os.close(file.client_fd)
+
+    def _number(self, pid: int, fd: int) -> int | None:
+        """Which open file of ours that descriptor is."""
+        try:
+            return self._device.pool.identify(pid, fd)
+        except OSError:
+            return None
+
+    @staticmethod
+    def _is_empty(address: int, caller: RemoteCaller) -> bool:
+        return not address or not caller.read(address, 1)[0]

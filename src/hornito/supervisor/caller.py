@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""Who makes a notified call? A thread of another process: its memory, its descriptors, where its paths begin."""
+
+import contextlib
+import ctypes
+import errno
+import os
+
+from hornito.supervisor.notifications import Listener, Notification
+from hornito.uapi.system_calls import AT_FDCWD, PATH_MAX
+from hornito.virtual.caller import FileIdentity
+from hornito.virtual.user_memory import UserMemory
+
+_PAGE = 4096
+_GLANCE = 256  # bytes of a path that are read at once; most are shorter
+_quick = ctypes.PyDLL(None, use_errno=True)
+
+
+class RemoteCaller(UserMemory):
+    """The ``Caller`` (hornito.virtual.caller) behind a notification."""
+
+    def __init__(self, listener: Listener, call: Notification) -> None:
+        super().__init__(call.pid)
+        self._listener = listener
+        self._call = call
+
+    def install(self, fd: int) -> int:
+        try:
+            return self._listener.install(self._call, fd, os.O_CLOEXEC, answer=False)
+        finally:
+            os.close(fd)
+
+    def identify(self, fd: int) -> FileIdentity:
+        try:
+            status = os.stat(f"/proc/{self.pid}/fd/{fd}")
+        except FileNotFoundError:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
+        return FileIdentity(status.st_dev, status.st_ino)
+
+    def folder(self, fd: int) -> str:
+        """Where a relative path begins, for the ``dirfd`` of a call. Raises OSError."""
+        which = "cwd" if fd == AT_FDCWD else f"fd/{fd}"
+        try:
+            return os.readlink(f"/proc/{self.pid}/{which}")
+        except FileNotFoundError:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
+
+    def path(self, address: int) -> bytes:
+        """The text at ``address``, up to its zero. Raises OSError: EFAULT, ENAMETOOLONG."""
+        text = bytearray()
+        while len(text) < PATH_MAX:
+            here = address + len(text)
+            piece = self.read(here, min(_GLANCE, _PAGE - here % _PAGE))
+            end = piece.find(0)
+            if end >= 0:
+                return bytes(text + piece[:end])
+            text += piece
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+
+
+class Glance:
+    """Reads the beginning of a text in other processes' memory, as fast as can be: into one buffer, made once."""
+
+    def __init__(self) -> None:
+        self.text = bytearray(_GLANCE)
+        self._here = (ctypes.c_uint64 * 2)()
+        self._there = (ctypes.c_uint64 * 2)()
+        self._here[0] = ctypes.addressof((ctypes.c_char * _GLANCE).from_buffer(self.text))
+        self._read = _quick["process_vm_readv"]
+        self._read.restype = ctypes.c_ssize_t
+        pointer, length = ctypes.c_void_p, ctypes.c_ulong
+        self._read.argtypes = [ctypes.c_int, pointer, length, pointer, length, ctypes.c_ulong]
+        self._here_at, self._there_at = ctypes.addressof(self._here), ctypes.addressof(self._there)
+
+    def at(self, pid: int, address: int) -> int:
+        """How many bytes of a text are in ``text`` now; -1: it is longer than a glance, or can't be read this way."""
+        length = _PAGE - address % _PAGE
+        if length > _GLANCE:
+            length = _GLANCE
+        self._here[1] = self._there[1] = length
+        self._there[0] = address
+        if self._read(pid, self._here_at, 1, self._there_at, 1, 0) != length:
+            return -1
+        return self.text.find(0, 0, length)
+
+
+def interrupted(pid: int) -> bool:
+    """A signal waits for that thread to leave its call."""
+    values = {}
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        values = dict(line.split(":\t", 1) for line in file if line.startswith(("Sig", "Shd")))
+    pending, shared, blocked, ignored = (int(values.get(n, "0"), 16) for n in ("SigPnd", "ShdPnd", "SigBlk", "SigIgn"))
+    return bool((pending | shared) & ~blocked & ~ignored)

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""How does a program run with a virtual render node, from its start until the last process that it started has gone?"""
+
+import contextlib
+import logging
+import os
+import select
+import shutil
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from hornito.errors import DeviceError
+from hornito.supervisor.launch import Launched, NotStarted, launch
+from hornito.supervisor.notifications import Listener
+from hornito.supervisor.picture import Picture
+from hornito.supervisor.signals import HandOn
+from hornito.supervisor.warden import Report, adopt_orphans, children_of, end_all, is_watched, kill_children
+from hornito.uapi.system_calls import native
+
+if TYPE_CHECKING:
+    from hornito.virtual.device import VirtualDevice
+
+_log = logging.getLogger(__name__)
+_GRACE = 0.3  # seconds that the rest of a tree has to end after the program, before anybody speaks of it
+_SIGNALLED = 128  # a shell's status of a program that a signal killed
+
+
+def run_program(command: Sequence[str], make_device: "Callable[[], AbstractContextManager[VirtualDevice]]") -> int:
+    """Run ``command`` with the device that ``make_device`` gives as its render node; its exit status, as of a shell.
+
+    No other thread may exist yet. The device is made after the program was forked and before it runs. A program that
+    can't be started is told of in one line, and its status is env's. Raises DeviceError if this system does not let us
+    watch the program; what ``make_device`` raises.
+    """
+    picture = Picture()
+    adopt_orphans()
+    try:
+        launched = launch(command, picture.root)
+        signals = HandOn()
+        signals.start()
+        try:
+            picture.draw()
+            with make_device() as device:
+                return _Tree(launched, device, picture, signals).serve()
+        finally:
+            launched.end()
+            signals.stop()
+    finally:
+        shutil.rmtree(picture.root, ignore_errors=True)
+
+
+class _Tree:
+    """A program, and all that it starts, until the last of them has gone."""
+
+    def __init__(self, launched: Launched, device: "VirtualDevice", picture: Picture, signals: HandOn) -> None:
+        from hornito.supervisor.answering import Answering  # numpy makes threads: not before the fork
+
+        self._launched = launched
+        self._signals = signals
+        self._answering = Answering(native(), device, picture, self._refuse_foreign)
+        self._status: int | None = None  # the program's, once it has ended
+        self._alive = True
+        self._speak_at: float | None = None
+        self._poll = select.poll()
+        self._handlers: dict[int, Callable[[], None]] = {
+            launched.warden.fileno(): self._warden_speaks,
+            launched.report: self._report,
+            device.pool.wake_fd: self._answering.sweep,
+            self._answering.waiting.fd: lambda: None,  # looked at after all others
+            signals.wanted_end: self._end,
+        }
+
+    def serve(self) -> int:
+        """Answer until nobody is left who could call; the exit status."""
+        listener = Listener(self._launched.listener())
+        for fd in (listener.fd, *self._handlers):
+            self._poll.register(fd, select.POLLIN)
+        try:
+            self._loop(listener)
+        finally:
+            listener.close()
+            self._answering.waiting.close()
+        if self._status is None:
+            raise DeviceError("the process that keeps the program's tree was killed, and all of the tree with it")
+        return self._status
+
+    def _loop(self, listener: Listener) -> None:
+        poll, answering, watched = self._poll.poll, self._answering, listener.fd
+        while self._alive:
+            for fd, event in poll(self._timeout()):
+                if fd != watched:
+                    self._handlers[fd]()
+                elif event & select.POLLIN:
+                    call = listener.receive()
+                    if call is not None:
+                        answering.answer(listener, call)
+                else:
+                    self._poll.unregister(watched)  # nobody is left whom the filter watches
+            if answering.waiting:
+                answering.make_again(listener)
+            if self._speak_at is not None:
+                self._speak_of_the_rest()
+
+    def _timeout(self) -> int | None:
+        """In milliseconds, rounded up."""
+        wait = self._answering.waiting.timeout() if self._answering.waiting else None
+        if self._speak_at is not None:
+            wait = min(_GRACE if wait is None else wait, _GRACE)
+        return None if wait is None else int(wait * 1000) + 1
+
+    def _warden_speaks(self) -> None:
+        content = self._launched.warden.recv(Report.SIZE)
+        if len(content) < Report.SIZE:
+            self._alive = False
+            if self._status is None:
+                kill_children(lambda pid, status: None, is_watched)
+            return
+        report = Report.unpack(content)
+        if not report.ended:
+            self._signals.to(report.value)
+            return
+        self._signals.to(0)
+        self._speak_at = time.monotonic() + _GRACE
+        if self._status is None:
+            code = os.waitstatus_to_exitcode(report.value)
+            self._status = code if code >= 0 else _SIGNALLED - code
+
+    def _report(self) -> None:
+        """The program has become itself, or could not."""
+        self._poll.unregister(self._launched.report)
+        try:
+            self._launched.check_started()
+        except NotStarted as error:
+            _log.error("%s", error)
+            self._status = error.status
+
+    def _speak_of_the_rest(self) -> None:
+        if self._speak_at is None or time.monotonic() < self._speak_at:
+            return
+        self._speak_at = None
+        count = len(children_of(self._launched.warden_pid))
+        if count:
+            _log.warning(
+                "%s has ended with status %s and left processes behind: waiting for %d; Ctrl-C ends them",
+                *(self._launched.command[0], self._status, count),
+            )
+
+    def _end(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._signals.wanted_end)
+        end_all(self._launched.warden_pid)
+
+    def _refuse_foreign(self, pid: int) -> None:
+        with contextlib.suppress(OSError):
+            name = os.readlink(f"/proc/{pid}/exe")
+            os.kill(pid, signal.SIGKILL)
+            _log.error("%s: is a 32-bit program, and was killed; only 64-bit ones can be given a node", name)
