@@ -265,6 +265,7 @@ def test_output_of_every_verb_is_json_on_request(folder: Path, hornito: Hornito,
         "run": [model, "--input", tmp_path / "x.npy"],
         "benchmark": [model, "-c", "1"],
         "devices": [],
+        "doctor": ["--device", "virtual", "--filter", "Chain"],
     }
     assert set(VERBS) - set(calls) == {"fetch", "serve"}  # they need servers or clients, which their own tests have
     for verb, arguments in calls.items():

@@ -2,13 +2,16 @@
 """``hornito doctor``: does the NPU found here compute what the virtual one does? A table, and one file to send."""
 
 import argparse
+import contextlib
+import functools
+import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hornito.cli.options import add_json, print_json, remark
 
 if TYPE_CHECKING:
-    from hornito.doctor import Report
+    from hornito.doctor import JobResult, Report
 
 DIFFERS, DEVICE_FAILED = 1, 4
 SHOWN = 10  # jobs that did not pass
@@ -21,14 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", metavar="NAME", default="auto", help="auto, virtual or /dev/dri/renderD128 (default: auto)"
     )
     parser.add_argument("--chip", metavar="NAME", help="which chip to emulate, where the device is virtual")
+    parser.add_argument("--filter", metavar="TEXT", default="", help="only jobs of families whose name holds this")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     from hornito.cli.progress import preparation, shown
-    from hornito.doctor import examine, write_report
+    from hornito.doctor import examine, pack_report
     from hornito.doctor.examination import JOB_TIMEOUT
-    from hornito.errors import Unsupported
+    from hornito.doctor.selftests import selftests
+    from hornito.errors import BadInput, Unsupported
+    from hornito.files import atomic_writer
     from hornito.runtime.devices import find_device, open_device, resolve
 
     name = resolve(options.device)
@@ -37,10 +43,18 @@ def run(options: argparse.Namespace) -> int:
         raise Unsupported(f"device {name}: is no NPU; name one with --device ('hornito devices' lists them)")
     judge = open_device("virtual", chip.name, preparation())
     assert judge is not None
-    with judge, shown("testing") as progress:
-        found = examine(lambda: open_device(name, options.chip, timeout=JOB_TIMEOUT), judge, progress=progress.update)
-    if options.output is not None:
-        write_report(options.output, found.report, found.files)
+    recipes = [recipe for recipe in selftests() if options.filter in recipe.family]
+    if not recipes:
+        families = ", ".join(dict.fromkeys(recipe.family for recipe in selftests()))
+        raise BadInput(f"no family of jobs is called {options.filter!r}; there are {families}")
+    with contextlib.ExitStack() as stack:  # a place that can't be written shows before the test, not after it
+        stream = stack.enter_context(atomic_writer(options.output)) if options.output is not None else None
+        stack.enter_context(judge)
+        progress = stack.enter_context(shown("testing"))
+        opener = functools.partial(open_device, name, options.chip, timeout=JOB_TIMEOUT)
+        found = examine(opener, judge, recipes=recipes, progress=progress.update)
+        if stream is not None:
+            pack_report(stream, found.report, found.files)
     if options.json:
         print_json(found.report.as_json())
     else:
@@ -51,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print(report: "Report") -> None:
+    from hornito.doctor import Verdict
+
     patient = report.patient
     print(f"device: {patient.name} ({patient.chip}), {'real' if patient.real else 'emulated'}")
     print(f"kernel: {patient.kernel} {patient.architecture}, {patient.driver} {patient.driver_version}")
@@ -58,7 +74,7 @@ def _print(report: "Report") -> None:
         print(f"board: {patient.board}")
     print()
     _print_table([HEADINGS, *_rows(report)])
-    bad = [job for job in report.jobs if job.verdict.value in ("differs", "failed")]
+    bad = [job for job in report.jobs if job.verdict in (Verdict.DIFFERS, Verdict.FAILED)]
     if bad:
         print()
     for job in bad[:SHOWN]:
@@ -67,31 +83,27 @@ def _print(report: "Report") -> None:
     if len(bad) > SHOWN:
         print(f"and {len(bad) - SHOWN} more; --json has all")
     print()
-    counts = {verdict: sum(job.verdict.value == verdict for job in report.jobs) for verdict in HEADINGS_VERDICTS}
-    words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count or verdict == "pass")
-    print(f"{len(report.jobs)} jobs: {words}")
+    counts = [(verdict, report.count(verdict)) for verdict in Verdict]
+    words = [f"{count} {verdict.value}" for verdict, count in counts if count or verdict is Verdict.PASS]
+    print(f"{len(report.jobs)} jobs: {', '.join(words)}")
     if report.gone:
         print("the device could not be opened again after a failure; restart the machine before the next test")
     if not report.log_readable:
         remark("the kernel's log can't be read; what it says of a failure: sudo dmesg | grep etnaviv")
 
 
-HEADINGS_VERDICTS = ("pass", "differs", "failed", "not run")
-
-
 def _rows(report: "Report") -> list[tuple[str, ...]]:
+    """A line for each family and unit, in order of appearance."""
     from hornito.doctor import Verdict
 
-    groups: dict[tuple[str, str], list[object]] = {}
+    groups: dict[tuple[str, str], list[JobResult]] = {}
     for job in report.jobs:
         groups.setdefault((job.family, job.unit), []).append(job)
     rows = []
-    for (family, unit), _ in groups.items():
-        jobs = [job for job in report.jobs if (job.family, job.unit) == (family, unit)]
-        times = sorted(job.median for job in jobs if job.median is not None)
-        median = f"{times[len(times) // 2]:.2f}" if times else ""
+    for (family, unit), jobs in groups.items():
+        times = [job.median for job in jobs if job.median is not None]
         counts = (str(sum(job.verdict is verdict for job in jobs) or "") for verdict in Verdict)
-        rows.append((family, unit.upper(), *counts, median))
+        rows.append((family, unit.upper(), *counts, f"{statistics.median(times):.2f}" if times else ""))
     return rows
 
 

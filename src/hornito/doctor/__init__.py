@@ -3,7 +3,7 @@
 
 from hornito.doctor.examination import Examination, examine
 from hornito.doctor.report import JobResult, Patient, Report, Verdict
-from hornito.doctor.report_file import read_report, write_report
+from hornito.doctor.report_file import pack_report, read_report, write_report
 
 __all__ = [
     "Examination",
@@ -12,6 +12,7 @@ __all__ = [
     "Report",
     "Verdict",
     "examine",
+    "pack_report",
     "read_report",
     "write_report",
 ]

@@ -27,7 +27,7 @@ from hornito.hardware.chips import Chip
 from hornito.model.recipes import Recipe
 from hornito.uapi.kernel_log import KernelLog
 
-LIMIT = 110.0  # seconds after which no further job begins, so that all of it takes less than two minutes
+LIMIT = 90.0  # seconds after which no further job begins, so that all of it takes less than two minutes
 JOB_TIMEOUT = 10.0  # seconds; kernels end a hung job after one
 REPEATS = 3  # timed runs of each job that came out right
 _MOST_FILES = 50  # failed jobs whose bytes are kept

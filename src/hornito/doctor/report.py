@@ -100,7 +100,7 @@ class Report:
     def proven(self) -> frozenset[str]:
         """The compiler's keys of which jobs ran, and all came out right."""
         named = {key for job in self.jobs for key in job.keys}
-        return named - {key for job in self.jobs if job.verdict is not Verdict.PASS for key in job.keys}
+        return frozenset(named) - {key for job in self.jobs if job.verdict is not Verdict.PASS for key in job.keys}
 
     def evidence(self, source: str) -> Evidence:
         """What it proves of silicon. Raises BadInput for a report of an emulated device: that proves nothing."""

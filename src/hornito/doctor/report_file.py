@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How is a report kept in a file? A zip: report.json, and for each job that did not pass what was given and what came."""
+"""How is a report kept in a file? A zip: report.json, and of jobs that did not pass what was given and what came."""
 
 import io
 import json
@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,13 @@ _UNREADABLE = (
 
 def write_report(path: str | Path, report: Report, files: Mapping[str, bytes]) -> None:
     """Write it to ``path``, whole or not at all; ``files``: by name, what jobs' results name. Raises BadInput."""
-    with atomic_writer(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
+    with atomic_writer(path) as stream:
+        pack_report(stream, report, files)
+
+
+def pack_report(stream: BinaryIO, report: Report, files: Mapping[str, bytes]) -> None:
+    """Write it to an open file, or to memory."""
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
         _add(file, REPORT, json.dumps(report.as_json(), indent=1, allow_nan=False).encode())
         _add(file, MESSAGES, "".join(f"{line}\n" for line in report.messages).encode())
         for name, content in files.items():

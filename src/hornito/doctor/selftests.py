@@ -59,6 +59,7 @@ def selftests() -> Iterator[Recipe]:
         for family, label, shape, append in _OTHERS:
             yield single(family, label, kind, shape, append)
         yield Recipe("Add", "two_inputs", kind, partial(_sum, kind))
+        yield Recipe("FullyConnected", "16500_to_8", kind, partial(_long_dense, kind))
         yield from (recipe for recipe in rest if recipe.kind is kind)
 
 
@@ -74,6 +75,13 @@ def _sum_of_convolutions(builder: ModelBuilder, draw: Draw, value: Value) -> Val
 
 def _dense(units: int, builder: ModelBuilder, draw: Draw, value: Value) -> Value:
     return dense(builder, draw, builder.reshape(value, (1, value.shape[1] * value.shape[2] * value.shape[3])), units)
+
+
+def _long_dense(kind: Kind, draw: Draw) -> bytes:
+    """More inputs than the descriptor's first field for them holds."""
+    builder = ModelBuilder()
+    builder.output(dense(builder, draw, image(builder, draw, (1, 16500), kind), 8))
+    return builder.build()
 
 
 def _chain(builder: ModelBuilder, draw: Draw, value: Value) -> Value:
