@@ -2,10 +2,13 @@
 """Where is the test data, and where may tests write? Fixtures for every package's tests."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.browser import Browser, find_chromium
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +34,13 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         if "HORNITO_CACHE" not in os.environ:
             patch.setenv("HORNITO_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield Path(os.environ["HORNITO_CACHE"])
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A Chromium without a window. Where there is none, the test is skipped; one that $CHROMIUM names must be there."""
+    program = find_chromium()
+    if program is None:
+        pytest.skip("there is no Chromium in $PATH, and $CHROMIUM names none")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, Browser(program, Path(folder)) as started:
+        yield started

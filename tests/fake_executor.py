@@ -2,21 +2,25 @@
 """An executor for tests of kernel and driver: its streams are orders of our own, not the hardware's commands."""
 
 import threading
+import time
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hornito.cost import Work
 from hornito.virtual.faults import Fault, MMUFault
+from hornito.virtual.timeline import Timeline
 
-NOTHING, COPY, FAULT, CRASH, BLOCK, TOUCH = range(6)
+NOTHING, COPY, FAULT, CRASH, BLOCK, TOUCH, LAST = range(7)
+BYTES_A_MILLISECOND = 3_040_000  # of the A311D
 
 
 class FakeExecutor:
     """Obeys one order per stream, and remembers it.
 
     NOTHING; COPY source, target, length; FAULT address, job (unit NN); CRASH; BLOCK until ``release`` is set; TOUCH
-    address (an MMU fault where nothing is mapped).
+    address (an MMU fault where nothing is mapped); LAST wall-clock time, modelled time of each job (milliseconds).
     """
 
     def __init__(self) -> None:
@@ -24,7 +28,7 @@ class FakeExecutor:
         self.release = threading.Event()
         self.started = threading.Event()
 
-    def run(self, space: Any, stream: NDArray[np.uint32]) -> None:
+    def run(self, space: Any, stream: NDArray[np.uint32], timeline: Timeline) -> None:
         order = [int(word) for word in stream]
         self.orders.append(order)
         self.started.set()
@@ -45,8 +49,16 @@ class FakeExecutor:
                 except MMUFault as fault:
                     fault.job = 0
                     raise
+            case [6, wall, *modelled]:
+                time.sleep(wall / 1000)
+                for number, duration in enumerate(modelled):
+                    timeline.begin(number, "NN", 10 * (number + 1), Work(read=duration * BYTES_A_MILLISECOND))
             case _:
                 raise AssertionError(f"unknown order {order}")
+        timeline.finish()
+
+    def close(self) -> None:
+        """Nothing runs elsewhere."""
 
 
 def stream(*order: int) -> NDArray[np.uint32]:

@@ -154,7 +154,7 @@ def test_listing_of_a_small_submission_is_this() -> None:
     assert "         w10[31:0] in_image_base_address = @tensor0+0x0" in lines
     assert "         w13[31:0] out_image_base_address = @tensor1+0x10" in lines
     assert "         w5[25:0] kernel_address = @coef0+0x40" in lines
-    assert "         w5[31:26] kernel_z_size2 = 3" in lines
+    assert "         w5[31:26] kernel_z_size2? = 3" in lines
     assert "    6  08010e4c  GL_NN_CONFIG = 0x10" in lines
     assert lines[-15:-11] == [
         "tp0: 124 bytes",

@@ -2,7 +2,16 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hornito.uapi.messages import PREFIX, RECOVERED, Refusal, explain, fault_lines, parse_refusal, refusal_line
+from hornito.uapi.messages import (
+    PREFIX,
+    RECOVERED,
+    Refusal,
+    explain,
+    fault_lines,
+    offender_line,
+    parse_refusal,
+    refusal_line,
+)
 
 _WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1)
 _NUMBERS = st.none() | st.integers(0, (1 << 32) - 1)
@@ -33,6 +42,18 @@ def test_mmu_fault_of_a_real_kernel_gives_unit_and_address() -> None:
     found = explain(lines, 9)
     assert found is not None
     assert (found[0].unit, found[0].address, found[1]) == ("MMU", 0xFFF01000, lines[1])
+
+
+def test_mmu_fault_of_a_newer_kernel_has_the_reason_in_brackets() -> None:
+    lines = fault_lines(1, 0xFFF01000)
+    assert lines[1].endswith("MMU 0 fault (slave not present) addr 0xfff01000")
+    found = explain([*lines, PREFIX + RECOVERED], 9)
+    assert found is not None
+    assert (found[0].unit, found[0].address) == ("MMU", 0xFFF01000)
+
+
+def test_offender_is_one_printable_line() -> None:
+    assert offender_line("a\nb", "run\x1b[0m") == PREFIX + "offending task: a\\x0ab (run\\x1b[0m)"
 
 
 def test_mere_hang_has_no_unit() -> None:

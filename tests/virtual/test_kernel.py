@@ -553,24 +553,29 @@ def test_sync_file_polls_and_tells(client: Client, executor: FakeExecutor) -> No
 def test_refused_job_is_killed_with_the_kernels_words_and_ours(client: Client) -> None:
     submit = client.submit((FAULT, VA, 3), (client.new(), VA, 1), flags=SOFTPIN | SubmitFlag.FENCE_FD_OUT)
     assert client.status(submit) == -errno.ECANCELED
-    assert client.messages() == [
-        "etnaviv-gpu npu: recover hung GPU!",
-        "etnaviv-gpu npu: virtual NPU: submit 1: NN refused job 3 at 0xf0000000: kernel_z = 9 is never written",
-    ]
+    first, offender, refusal = client.messages()
+    assert first == "etnaviv-gpu npu: recover hung GPU!"
+    assert offender.startswith("etnaviv-gpu npu: offending task: ") and "pytest" in offender
+    assert refusal == (
+        "etnaviv-gpu npu: virtual NPU: submit 1: NN refused job 3 at 0xf0000000: kernel_z = 9 is never written"
+    )
     assert client.messages() == []
 
 
-@pytest.mark.parametrize(("address", "code"), [(VA + 0x1000, 2), (VA + 0x400000, 1)])
-def test_unmapped_address_is_an_mmu_fault(client: Client, address: int, code: int) -> None:
+@pytest.mark.parametrize(
+    ("address", "code", "reason"),
+    [(VA + 0x1000, 2, "page not present"), (VA + 0x400000, 1, "slave not present"), (0x200000, 2, "page not present")],
+)
+def test_unmapped_address_is_an_mmu_fault(client: Client, address: int, code: int, reason: str) -> None:
     submit = client.submit((TOUCH, address), (client.new(), VA, 1), flags=SOFTPIN | SubmitFlag.FENCE_FD_OUT)
     assert client.status(submit) == -errno.ECANCELED
     lines = client.messages()
     assert lines[:3] == [
         f"etnaviv-gpu npu: MMU fault status {code:#010x}",
-        f"etnaviv-gpu npu: MMU 0 fault addr {address:#010x}",
+        f"etnaviv-gpu npu: MMU 0 fault ({reason}) addr {address:#010x}",
         "etnaviv-gpu npu: recover hung GPU!",
     ]
-    assert f"MMU refused job 0 at {address:#x}" in lines[3]
+    assert f"MMU refused job 0 at {address:#x}" in lines[4]
 
 
 def test_mistake_in_the_executor_kills_the_job_too(client: Client) -> None:

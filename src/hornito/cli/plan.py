@@ -22,6 +22,7 @@ HEADINGS = (
     "coefficients",
     "of weights",
     "traffic",
+    "piece",
 )
 
 
@@ -51,6 +52,11 @@ def run(options: argparse.Namespace) -> int:
     for line in (*_totals(found), *_crossings(crossings(compiled))):
         print(line)
     reasons = [f"Op#{row.operator} {row.operation} on the CPU: {row.reason}" for row in found if row.unit == "cpu"]
+    shared = {row.operator: row for row in found if row.off_by}
+    reasons += [
+        f"Op#{row.operator} {row.operation}: per-axis weights share jobs, off by at most {row.off_by} output steps"
+        for row in shared.values()
+    ]
     unproven = [row for row in found if row.unit != "cpu" and row.reason]
     if unproven:
         reasons.append(f"jobs unproven on silicon: {len(unproven)}")
@@ -78,6 +84,7 @@ def _cells(row: "Row") -> tuple[str, ...]:
         f"{work.coefficient_bytes:,}" if work.coefficient_bytes else "",
         share,
         f"{work.traffic:,}" if work.traffic else "",
+        row.piece,
     )
 
 
@@ -86,8 +93,10 @@ def _shape(shape: Sequence[int]) -> str:
 
 
 def _table(lines: Sequence[Sequence[str]]) -> str:
+    if not any(line[-1] for line in lines[1:]):
+        lines = [line[:-1] for line in lines]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    left = {1, 3}  # words; all else are numbers
+    left = {1, 3, HEADINGS.index("piece")}  # words; all else are numbers
     return "\n".join(
         "  ".join(
             cell.ljust(width) if column in left else cell.rjust(width)

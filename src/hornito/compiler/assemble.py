@@ -185,8 +185,8 @@ class _Assembly:
         descriptor = dataclasses.replace(
             job.descriptor,
             kernel_address=self._buffers[kernels].address >> nn.KERNEL_ADDRESS_SHIFT,
-            in_image_address=self._buffers[source].address + source_offset + task.source_offset,
-            out_image_address=self._buffers[target].address + target_offset + task.target_offset,
+            in_image_address=self._buffers[source].address + source_offset + task.source_frame.offset,
+            out_image_address=self._buffers[target].address + target_offset + task.target_frame.offset,
         )
         places = {
             nn.NNDescriptor.byte_of("kernel_address"): (kernels, nn.KERNEL_ADDRESS_SHIFT),
@@ -202,8 +202,8 @@ class _Assembly:
     def _tp_job(self, task: Job, descriptors: tuple[TPDescriptor, ...]) -> None:
         source, source_offset = self._tensor(task.source)
         target, target_offset = self._tensor(task.target)
-        from_ = self._buffers[source].address + source_offset
-        to = self._buffers[target].address + target_offset
+        from_ = self._buffers[source].address + source_offset + task.source_frame.offset
+        to = self._buffers[target].address + target_offset + task.target_frame.offset
         for core, relative in enumerate(descriptors):
             descriptor = dataclasses.replace(
                 relative,

@@ -47,6 +47,7 @@ def encode_convolution(conv: Convolution, chip: Chip) -> EncodedConvolution:
     multiplier, shift = multiplier_and_shift(conv.factor, chip.nn_version)
     scale = 2 if conv.first_pixel else 1
     cut = SIZE_MODULUS if conv.wraps else UNCUT
+    seen, written = conv.source_frame, conv.target_frame
     descriptor = NNDescriptor(
         kernel_xy_size=conv.kernels.columns,
         kernel_y_size=conv.kernels.rows,
@@ -57,13 +58,13 @@ def encode_convolution(conv: Convolution, chip: Chip) -> EncodedConvolution:
         pooling_xy_size=0 if conv.first_pixel else 1,
         in_image_x_size=conv.input.columns % cut,
         in_image_y_size=conv.input.rows % cut,
-        in_image_x_stride=conv.input.columns,
-        in_image_y_stride=conv.input.rows,
+        in_image_x_stride=seen.columns,
+        in_image_y_stride=seen.rows,
         out_image_x_size=conv.output.columns * scale % cut,
         out_image_y_size=conv.output.rows * scale % cut,
         out_image_z_size=conv.output.channels,
-        out_image_x_stride=conv.output.columns % cut,
-        out_image_y_stride=conv.output.rows,
+        out_image_x_stride=written.columns % cut,
+        out_image_y_stride=written.rows,
         out_image_tile_x_size=tile.width,
         out_image_tile_y_size=tile.height,
         kernel_address=0,
@@ -90,7 +91,7 @@ def _version_fields(conv: Convolution, chip: Chip) -> dict[str, int]:
 
 def _pack_v7(conv: Convolution, tile: Tile, chip: Chip) -> Coefficients:
     shape = coefficients.StreamShape(
-        tile.kernels_per_core, conv.output.rows * conv.output.columns, not conv.runs, conv.rows_whole
+        tile.kernels_per_core, conv.target_frame.plane_bytes, not conv.runs, conv.rows_whole
     )
     return coefficients.encode(conv.kernels, shape, conv.input_zero_point, chip.nn_cores, chip.zrl_bits)
 

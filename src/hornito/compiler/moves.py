@@ -117,8 +117,8 @@ def _reshuffle(move: Reshuffle, tp_cores: int) -> tuple[TPDescriptor, ...]:
     split = max(reversed(axes.values()), key=lambda axis: axis.output)
     steps = {
         "x": (1, 1),
-        "y": (source.columns, target.columns),
-        "z": (source.columns * source.rows, move.stride_y * move.stride_x * target.rows * target.columns),
+        "y": (move.source_frame.columns, move.target_frame.columns),
+        "z": (move.source_frame.plane_bytes, move.stride_y * move.stride_x * move.target_frame.plane_bytes),
     }
     step_in, step_out = steps[split.name]
     descriptors = []
@@ -197,15 +197,15 @@ def _split(axis: _Axis, cores: int, stride: int = 1) -> list[tuple[_Axis, int, i
 
 
 def _reshuffle_part(move: Reshuffle, x: _Axis, y: _Axis, z: _Axis) -> TPDescriptor:
-    source, target = move.input, move.output
-    plane = target.rows * target.columns
+    source, target = move.source_frame, move.target_frame
+    plane = target.plane_bytes
     across, down = move.stride_x * x.output, move.stride_y * y.output
     return TPDescriptor(
         in_image_x_size=x.input,
         in_image_y_size=y.input,
         in_image_z_size=z.input,
         in_image_stride=source.columns,
-        in_image_slice=source.columns * source.rows,
+        in_image_slice=source.plane_bytes,
         in_window_x_start=-x.pad,
         in_window_y_start=-y.pad,
         in_window_x_end=across - 1 - x.pad,

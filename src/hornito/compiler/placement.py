@@ -29,8 +29,8 @@ def place(tasks: Iterable[Task]) -> dict[int, Place]:
                 sizes[number] = max(sizes.get(number, 0), size)
                 offset += size
         elif isinstance(task, Job):
-            sizes[task.source] = max(sizes.get(task.source, 0), task.source_offset + task.input.bytes)
-            sizes[task.target] = max(sizes.get(task.target, 0), task.target_offset + task.output.bytes)
+            sizes[task.source] = max(sizes.get(task.source, 0), task.source_frame.reach(task.input))
+            sizes[task.target] = max(sizes.get(task.target, 0), task.target_frame.reach(task.output))
     return {number: Place(*_whole(number, parents), size) for number, size in sizes.items()}
 
 

@@ -4,6 +4,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from hornito.compiler.bands import is_band
 from hornito.compiler.crossings import fewest_crossings
 from hornito.compiler.evidence import Basis
 from hornito.compiler.operators import MOVES, basis, lower, refusal
@@ -107,7 +108,9 @@ def make_plan(graph: Graph, options: Options) -> Plan:
             parts += _split(tuple(segment.tasks), group, options)
         else:
             parts.append(CpuPart(group.inputs, group.outputs, tuple(op.index for op in group.operators)))
-    found = {op.index: basis(graph, op, options, False) for op in graph.operators if op.index not in refusals}
+    banded = {task.operator for part in parts if isinstance(part, NpuPart) for task in part.tasks if is_band(task)}
+    accepted = [op for op in graph.operators if op.index not in refusals]
+    found = {op.index: basis(graph, op, options, op.index in banded) for op in accepted}
     known = {index: own for index, (own, _) in found.items()}
     keys = {index: own for index, (_, own) in found.items()}
     return Plan(graph, options, tuple(parts), numbering.planes, refusals, known, keys)

@@ -19,7 +19,8 @@ class Row:
     """One job. ``weight_bytes``: the layer's weights and biases in the model, ``work.coefficient_bytes`` when packed;
     ``real_macs``: what the layer needs, of which ``work.macs`` is what the hardware is given; ``reason``:
     the rule that keeps an operator on the CPU, or what marks a job; ``off_by``: the most, in output steps, that the
-    operator's results may differ from exact ones beside rounding, for per-axis weights that share jobs."""
+    operator's results may differ from exact ones beside rounding, for per-axis weights that share jobs; ``piece``:
+    which of the operator's outputs the job computes, where it was too big for one."""
 
     segment: int
     unit: Unit
@@ -35,6 +36,7 @@ class Row:
     work: Work = Work()
     reason: str = ""
     off_by: int = 0
+    piece: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"unit": self.unit.value}
@@ -176,9 +178,11 @@ def _npu_row(compiled: Compiled, segment: int, job: EncodedJob) -> Row:
     assert isinstance(task, Convolution)
     conv = job.convolution
     tensors = [plan.graph.tensor(index) for index in operator.inputs[1:] if index >= 0]
-    # Of an operator that takes several jobs, each has the share of the output channels that it computes.
-    whole = plan.graph.tensor(operator.outputs[0]).shape[-1]
-    own = whole if task.outputs is None else task.outputs
+    # Of an operator that takes several jobs, each has the share of the outputs that it computes.
+    pixels = task.output.rows * task.output.columns
+    channels = plan.graph.tensor(operator.outputs[0]).shape[-1]
+    whole = channels * task.target_frame.plane_bytes
+    own = (channels if task.outputs is None else task.outputs) * pixels
     return Row(
         segment,
         Unit.NN,
@@ -193,6 +197,7 @@ def _npu_row(compiled: Compiled, segment: int, job: EncodedJob) -> Row:
         work=nn_work(conv.descriptor, len(conv.coefficients.blob), plan.options.chip),
         reason=reason,
         off_by=task.off_by,
+        piece=task.piece,
     )
 
 

@@ -3,7 +3,8 @@
 
 from dataclasses import dataclass
 
-from hornito.compiler.options import Level, Options
+from hornito.compiler.bands import cut
+from hornito.compiler.options import Level, Options, Unit
 from hornito.compiler.partition import Group
 from hornito.compiler.rules import zero_point
 from hornito.compiler.tasks import (
@@ -11,6 +12,7 @@ from hornito.compiler.tasks import (
     Detranspose,
     Join,
     Loop,
+    Move,
     Part,
     Shape,
     Strided,
@@ -19,9 +21,10 @@ from hornito.compiler.tasks import (
     Walk,
     copy_lines,
 )
+from hornito.hardware.tp import TPDescriptor
 from hornito.model.graph import Graph, Operator, Tensor
 
-MAX_LINE = 32767  # largest window coordinate of a TP descriptor
+MAX_LINE = TPDescriptor.layout()["in_window_x_end"].largest
 Steps = tuple[int, ...]  # bytes from one element to the next along each dimension of a tensor
 Place = tuple[int, Steps]  # a tensor's number, and how it lies there
 
@@ -71,8 +74,9 @@ class Segment:
         self._placed: set[int] = set()  # tensors that lie in another one
 
     def add(self, task: Task) -> None:
-        """The next job."""
-        self.tasks.append(task)
+        """The next job, or the jobs into which it is cut. The CPU, in the place of the TP cores, takes any size."""
+        whole = isinstance(task, Move) and Unit.TP in self.options.disabled
+        self.tasks += [task] if whole else cut(task)
 
     def scratch(self, tensor: Tensor, shape: Shape) -> int:
         """A number for planes that only this operator knows."""
@@ -90,7 +94,10 @@ class Segment:
         if not turns(shape):
             return tensor.index
         place = self.scratch(tensor, shape)
-        self.add(Transpose(operator.index, tensor.index, place, shape, shape, zero_point(tensor)))
+        if max(shape.columns, shape.channels) > MAX_LINE + 1:
+            self.move(operator, (tensor.index, plain(tensor)), (place, planar(tensor)), tensor)
+        else:
+            self.add(Transpose(operator.index, tensor.index, place, shape, shape, zero_point(tensor)))
         if self._wide:
             self._planar[tensor.index] = place  # for its other users as well
         return place
@@ -174,12 +181,13 @@ class Segment:
         unused = tensor.index not in self._consumed
         return unused or (self._leaves(tensor) and not self.options.as_reference)
 
-    def join(self, operator: Operator, parts: list[tuple[int, Tensor]], whole: int, shape: Shape) -> None:
-        """Let ``whole`` consist of the planes of ``parts``, one behind the other.
+    def join(self, operator: Operator, parts: list[tuple[int, Tensor]], whole: int, shape: Shape, gap: int = 0) -> None:
+        """Let ``whole`` consist of the planes of ``parts``, one behind the other, with ``gap`` bytes between them.
 
         A tensor can lie in one place only: a part that lies in another tensor already is copied.
         """
-        numbers = []
+        numbers: list[tuple[int, int]] = []
+        lying: list[tuple[int, int]] = []
         for number, tensor in parts:
             own = shape_of(tensor)
             if number in self._placed:
@@ -190,8 +198,11 @@ class Segment:
                     self.add(Copy(operator.index, number, copy, own, own, zero_point(tensor)))
                 number = copy
             self._placed.add(number)
+            if gap and numbers:
+                lying.append((self.scratch(tensor, Shape(1, 1, gap)), gap))
             numbers.append((number, own.bytes))
-        self.add(Join(operator.index, tuple(number for number, _ in numbers), (whole,), tuple(numbers), shape))
+            lying.append(numbers[-1])
+        self.add(Join(operator.index, tuple(number for number, _ in numbers), (whole,), tuple(lying), shape))
 
     def part(self, operator: Operator, whole: tuple[int, Tensor], parts: list[tuple[int, Tensor]]) -> None:
         """Let ``parts`` be views of the planes of ``whole``, one behind the other."""

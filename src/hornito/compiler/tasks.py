@@ -26,6 +26,33 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """Where in a tensor a job's image lies: the rows and columns of the tensor's planes, and the image's first row,
+    column and plane there."""
+
+    rows: int
+    columns: int
+    row: int = 0
+    column: int = 0
+    plane: int = 0
+
+    @property
+    def plane_bytes(self) -> int:
+        """From plane to plane."""
+        return self.rows * self.columns
+
+    @property
+    def offset(self) -> int:
+        """Bytes of the tensor before the image's first one."""
+        return self.plane * self.plane_bytes + self.row * self.columns + self.column
+
+    def reach(self, image: Shape) -> int:
+        """Bytes of the tensor up to the image's last one."""
+        last = (image.channels - 1) * self.plane_bytes + (image.rows - 1) * self.columns + image.columns
+        return self.offset + last
+
+
+@dataclass(frozen=True)
 class Job:
     """One job: it reads tensor ``source`` and writes tensor ``target`` (numbers of tensors in device memory) on behalf
     of operator ``operator`` of the model. Shapes are those of the two tensors as the job sees them."""
@@ -45,26 +72,42 @@ class Job:
         return (self.target,)
 
     @property
-    def source_offset(self) -> int:
-        """Bytes of the source before those that the job sees."""
-        return 0
+    def source_frame(self) -> Frame:
+        """Where ``input`` lies in the source."""
+        return Frame(self.input.rows, self.input.columns)
 
     @property
-    def target_offset(self) -> int:
-        """Bytes of the target before those that the job writes."""
-        return 0
+    def target_frame(self) -> Frame:
+        """Where ``output`` lies in the target."""
+        return Frame(self.output.rows, self.output.columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Framed(Job):
+    """A job that may see and write parts of planes: ``seen`` and ``written`` say which, None that all of them."""
+
+    seen: Frame | None = None
+    written: Frame | None = None
+
+    @property
+    def source_frame(self) -> Frame:
+        return self.seen or super().source_frame
+
+    @property
+    def target_frame(self) -> Frame:
+        return self.written or super().target_frame
 
 
 @dataclass(frozen=True, eq=False)
-class Convolution(Job):
+class Convolution(_Framed):
     """An NN job. ``stride`` is the model's, also where the kernels were freed of it; the job itself moves by 1 or, with
     ``first_pixel``, keeps one of each 2x2. ``offset_*``: where the kernel's window starts, minus the padding before.
     ``tiled``: the output's rows and columns as the choice of a tile sees them, where that is not ``output``.
 
-    ``first_input`` and ``first_output``: planes of the two tensors before those of ``input`` and ``output``, where the
-    job works on some of them only; ``outputs``: how many of the operator's output channels are its to compute, where
-    other jobs compute the rest; ``note``: what a user should know of it; ``off_by``: the most, in output steps, that
-    the operator's results may differ for sharing jobs between weights of different scales."""
+    ``outputs``: how many of the operator's output channels are its to compute, where other jobs compute the rest;
+    ``piece``: which outputs these are, where the job was cut (bands.py); ``note``: what a user should know of it;
+    ``off_by``: the most, in output steps, that the operator's results may differ for sharing jobs between weights of
+    different scales."""
 
     kernels: Kernels
     stride: int
@@ -80,19 +123,10 @@ class Convolution(Job):
     tiled: tuple[int, int] | None = None
     rows_whole: bool = False  # an order of wide kernels that is wrong (reference_driver.py)
     wraps: bool = False  # sizes are cut to their fields (reference_driver.py)
-    first_input: int = 0
-    first_output: int = 0
     outputs: int | None = None
+    piece: str = ""
     note: str = ""
     off_by: int = 0
-
-    @property
-    def source_offset(self) -> int:
-        return self.first_input * self.input.rows * self.input.columns
-
-    @property
-    def target_offset(self) -> int:
-        return self.first_output * self.output.rows * self.output.columns
 
 
 @dataclass(frozen=True)
@@ -132,7 +166,7 @@ class Pad(Job):
 
 
 @dataclass(frozen=True)
-class Reshuffle(Job):
+class Reshuffle(_Framed):
     """A TP job: each plane becomes ``stride_y`` times ``stride_x``, by row and column modulo those, with ``pad_*`` rows
     and columns of the zero point before the first. Plane z becomes stride_y * stride_x * z + stride_x * (row phase) +
     (column phase)."""

@@ -1,46 +1,29 @@
 # SPDX-License-Identifier: MIT
-"""How do people look at the results? One page that needs nothing else: a table, a heat map, and what went wrong."""
+"""How do people look at the results? One page that needs nothing else: totals, what went wrong, families, heat maps."""
 
+import re
 from collections.abc import Iterator, Sequence
 from html import escape
+from importlib.resources import files
+from itertools import groupby
 
-from hornito.conformance.result import Report, Result, Status, Summary
+from hornito.conformance.result import BAD, Report, Result, Status, Summary
 
-_STYLE = """
-:root { color-scheme: light dark; --text: #1c1e21; --back: #fbfbfa; --line: #d8d8d4; --dim: #6a6d72;
-  --pass: #3c9a5f; --off: #a7c957; --fail: #c8332b; --refused: #b9bcc2; --skipped: #e4e4e0; --error: #7b2cbf; }
-@media (prefers-color-scheme: dark) { :root { --text: #e7e7e4; --back: #17181a; --line: #37393d; --dim: #9a9da3;
-  --pass: #2f8a54; --off: #8aa83c; --fail: #e5534b; --refused: #50545b; --skipped: #2a2c30; --error: #a46be0; } }
-body { font: 15px/1.45 system-ui, sans-serif; color: var(--text); background: var(--back); margin: 0 auto;
-  padding: 1rem; max-width: 72rem; }
-h1 { font-size: 1.4rem; margin: 0 0 .3rem; } h2 { font-size: 1.05rem; margin: 1.6rem 0 .4rem; }
-p { margin: .2rem 0; } .dim { color: var(--dim); } code { overflow-wrap: anywhere; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; }
-.families td, .families th { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: right; }
-.families td:first-child, .families th:first-child, .families td:last-child { text-align: left; }
-.map { font-size: 10px; } .map th { font-weight: 400; color: var(--dim); white-space: nowrap; }
-.map tbody th { text-align: right; padding-right: .4rem; position: sticky; left: 0; background: var(--back); }
-.map thead th { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left; padding: .2rem 0; }
-.map td { width: 15px; min-width: 15px; height: 15px; padding: 0; border: 1px solid var(--back); }
-.cells { display: flex; flex-wrap: wrap; gap: 2px; } .cells i, .key i { width: 15px; height: 15px; display: block; }
-.key { display: flex; flex-wrap: wrap; gap: .3rem 1rem; margin: .8rem 0; } .key span { display: flex; gap: .35rem; }
-.pass { background: var(--pass); } .off { background: var(--off); } .fail { background: var(--fail); }
-.refused { background: var(--refused); } .skipped { background: var(--skipped); } .error { background: var(--error); }
-li { margin: .5rem 0; }
-"""
 _KEY = (
     ("pass", "as LiteRT's"),
-    ("off", "within tolerance"),
+    ("off", "within tolerance; the number is the largest difference"),
     ("fail", "fail"),
     ("error", "error"),
     ("refused", "refused by a rule"),
     ("skipped", "skipped"),
 )
 _LONGEST_LIST = 500
+_FEW = 20  # cases of a family that are shown by their names
+_MARKS = {Status.ERROR: "!", Status.REFUSED: "–", Status.SKIPPED: "○"}
 
 
 def page(report: Report) -> bytes:
-    """The page's HTML, self-contained, for light and dark and for narrow screens."""
+    """The page's HTML, self-contained, for light and dark, for narrow screens, for keyboard and touch."""
     return "\n".join(_lines(report)).encode()
 
 
@@ -49,78 +32,140 @@ def _lines(report: Report) -> Iterator[str]:
     yield "<!DOCTYPE html>"
     yield '<html lang="en"><head><meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>"
+    yield f"<title>{escape(title)}</title><style>{_asset('page.css')}</style></head><body>"
     yield f"<h1>{escape(title)}</h1>"
     yield (
         f'<p class="dim">{len(report.results)} cases at plan level {escape(report.plan)}, seed {report.seed}, '
-        f"in {report.seconds:.0f} s.</p>"
+        f"in {report.seconds:.0f} s by {report.jobs} process{'es' if report.jobs > 1 else ''}</p>"
     )
-    yield from _table(report.summaries)
+    summaries = report.summaries
+    yield from _totals(summaries)
+    yield from _families(summaries)
+    yield from _failures(report.bad)
+    yield '<h2>Cases</h2><p class="dim">Choose a cell to see its case: by mouse or touch, or by Tab and arrow keys.</p>'
     yield '<div class="key">'
     for style, words in _KEY:
         yield f'<span><i class="{style}"></i>{words}</span>'
     yield "</div>"
-    for summary in report.summaries:
-        yield from _map(summary.family, [result for result in report.results if result.family == summary.family])
-    yield from _failures(report.bad)
-    yield "</body></html>"
+    yield from _maps(report, summaries)
+    yield '<div id="detail" role="status" hidden><button class="close" aria-label="close">×</button>'
+    yield '<p><b></b></p><p class="what"></p><p><code></code></p></div>'
+    yield f"<script>{_asset('page.js')}</script></body></html>"
 
 
-def _table(summaries: Sequence[Summary]) -> Iterator[str]:
-    yield '<div class="wide"><table class="families"><thead><tr><th>family</th><th>cases</th>'
-    yield "".join(f"<th>{status.value}</th>" for status in Status) + "<th>worst</th><th></th></tr></thead><tbody>"
-    for summary in summaries:
-        rules = "; ".join(f"{rule} ({count})" for rule, count in summary.rules.items())
-        counts = "".join(f"<td>{summary.counts[status] or ''}</td>" for status in Status)
+def _asset(name: str) -> str:
+    return files("hornito.conformance").joinpath(name).read_text(encoding="utf-8")
+
+
+def _totals(summaries: Sequence[Summary]) -> Iterator[str]:
+    yield '<ul class="totals">'
+    for status in Status:
+        count = sum(summary.counts[status] for summary in summaries)
+        word = f'<a href="#failures">{status.value}</a>' if count and status in BAD else status.value
+        yield f'<li><b>{count}</b><i class="{status.value}"></i>{word}</li>'
+    yield "</ul>"
+
+
+def _families(summaries: Sequence[Summary]) -> Iterator[str]:
+    yield '<h2>Families</h2><table class="families"><thead><tr><th>family</th><th>cases</th><th>worst</th></tr></thead>'
+    yield "<tbody>"
+    for number, summary in enumerate(summaries):
+        counted = [(status.value, count) for status, count in summary.counts.items() if count]
+        bar = "".join(f'<i class="{style}" style="flex:{count}"></i>' for style, count in counted)
+        words = ", ".join(f"{count} {style}" for style, count in counted)
         worst = "" if summary.worst is None else summary.worst
         yield (
-            f"<tr><td>{escape(summary.family)}</td><td>{summary.total}</td>{counts}<td>{worst}</td>"
-            f'<td class="dim">{escape(rules)}</td></tr>'
+            f'<tr><td><a href="#family-{number}">{escape(summary.family)}</a></td>'
+            f'<td><div class="share"><span class="bar">{bar}</span><span>{words}</span></div></td><td>{worst}</td></tr>'
         )
-    yield "</tbody></table></div>"
+    yield "</tbody></table>"
 
 
-def _map(family: str, results: Sequence[Result]) -> Iterator[str]:
-    """A grid where the cases have places in one, else one cell after the other."""
-    yield f"<h2>{escape(family)}</h2>"
+def _maps(report: Report, summaries: Sequence[Summary]) -> Iterator[str]:
+    """A section for each family; small ones side by side."""
+    members: dict[str, list[Result]] = {}
+    for result in report.results:
+        members.setdefault(result.family, []).append(result)
+    sections = [(number, summary, members[summary.family]) for number, summary in enumerate(summaries)]
+    for few, group in groupby(sections, lambda section: len(section[2]) <= _FEW):
+        if few:
+            yield '<div class="cards">'
+        for number, summary, results in group:
+            yield f'<section id="family-{number}"{"" if few else " class=broad"}><h3>{escape(summary.family)}</h3>'
+            yield from _map(results)
+            if summary.rules:
+                yield '<ul class="rules">'
+                for rule, count in summary.rules.items():
+                    yield f"<li>{count} refused: {escape(rule)}</li>"
+                yield "</ul>"
+            yield "</section>"
+        if few:
+            yield "</div>"
+
+
+def _map(results: Sequence[Result]) -> Iterator[str]:
+    """A grid where the cases have places in one, else one cell after the other, with names where they are few."""
     if not all(result.row for result in results):
-        yield '<div class="cells">'
-        yield "".join(f'<i class="{_style(result)}" title="{_title(result)}"></i>' for result in results)
-        yield "</div>"
+        named = len(results) <= _FEW
+        yield f'<div class="cells{" named" if named else ""}">'
+        yield "".join(_cell(result, _short_name(result) if named else "") for result in results) + "</div>"
         return
     columns = list(dict.fromkeys(result.column for result in results))
     rows: dict[str, dict[str, Result]] = {}
     for result in results:
         rows.setdefault(result.row, {})[result.column] = result
     columns.sort(key=_numbers)
-    yield '<div class="wide"><table class="map"><thead><tr><th></th>'
-    yield "".join(f"<th>{escape(column)}</th>" for column in columns) + "</tr></thead><tbody>"
+    yield '<div class="wide"><table class="map"><thead>'
+    yield from _headings(columns)
+    yield "</thead><tbody>"
     for row, cells in rows.items():
-        yield f"<tr><th>{escape(row)}</th>" + "".join(_cell(cells.get(column)) for column in columns) + "</tr>"
+        places = (f"<td>{_cell(cells[column]) if column in cells else ''}</td>" for column in columns)
+        yield f"<tr><th>{escape(row)}</th>{''.join(places)}</tr>"
     yield "</tbody></table></div>"
+
+
+def _headings(columns: Sequence[str]) -> Iterator[str]:
+    """One line, or where columns are "inputs→outputs" two."""
+    if all("→" in column for column in columns):
+        yield "<tr><th>input channels</th>"
+        for first, group in groupby(columns, lambda column: column.partition("→")[0]):
+            yield f'<th class="group" colspan="{len(list(group))}">{escape(first)}</th>'
+        yield "</tr><tr><th>output channels</th>"
+        yield "".join(f"<th>{escape(column.partition('→')[2])}</th>" for column in columns) + "</tr>"
+    else:
+        yield "<tr><th></th>" + "".join(f"<th>{escape(column)}</th>" for column in columns) + "</tr>"
 
 
 def _numbers(text: str) -> list[int]:
     return [int(part) for part in text.replace("→", " ").split()]
 
 
-def _cell(result: Result | None) -> str:
-    return "<td></td>" if result is None else f'<td class="{_style(result)}" title="{_title(result)}"></td>'
+def _short_name(result: Result) -> str:
+    """What tells a case from the others of its family."""
+    name = re.sub(r"_is_signed_[01]$", "", result.name.partition("/")[2] or result.name)
+    return name.replace("_", " ")
 
 
-def _style(result: Result) -> str:
-    return "off" if result.status is Status.PASS and result.worst else result.status.value
+def _cell(result: Result, name: str = "") -> str:
+    style = "off" if result.status is Status.PASS and result.worst else result.status.value
+    mark = _MARKS.get(result.status) or (str(result.worst) if result.worst else "")
+    shown = escape(mark)
+    if name:
+        sign = "±" if mark.isdigit() else ""
+        shown = f"{escape(name)} <small>{sign}{mark}</small>" if mark else escape(name)
+    saved = f' data-saved="{escape(result.saved)}"' if result.saved else ""
+    return f'<button class="{style}" title="{_title(result)}"{saved}>{shown}</button>'
 
 
 def _title(result: Result) -> str:
-    worst = "" if result.worst is None else f", worst difference {result.worst}"
+    worst = "" if result.worst is None else f", worst difference {result.worst} of {result.tolerance} allowed"
     return escape(f"{result.name}: {result.status.value}{worst}{f' ({result.reason})' if result.reason else ''}")
 
 
 def _failures(bad: Sequence[Result]) -> Iterator[str]:
     if not bad:
         return
-    yield f"<h2>Failures and errors ({len(bad)})</h2><ul>"
+    yield f'<h2 id="failures">Failures and errors ({len(bad)})</h2><ul class="failures">'
     for result in bad[:_LONGEST_LIST]:
         saved = f"<br><code>{escape(result.saved)}</code>" if result.saved else ""
         yield f"<li><code>{escape(result.name)}</code><br>{escape(result.reason)}{saved}</li>"

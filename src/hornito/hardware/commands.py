@@ -66,6 +66,11 @@ COMMANDS: dict[int, Command] = {
 }
 
 
+def header(opcode: Opcode, low: int) -> int:
+    """The first word of a command whose low 16 bits are ``low``."""
+    return opcode << OPCODE_SHIFT | low
+
+
 def command_length(word: int) -> int:
     """Words of the command that begins with ``word``, padding included. Raises KeyError for an unknown opcode."""
     command = COMMANDS[word >> OPCODE_SHIFT]

@@ -97,7 +97,7 @@ class NNDescriptor(Packed):
     out_image_tile_y_size: int = bits(4, 31, 25)
 
     kernel_address: int = bits(5, 25, 0)  # in 64-byte units
-    kernel_z_size2: int = bits(5, 31, 26, default=0)  # input channels, bits 19:14
+    kernel_z_size2: int = bits(5, 31, 26, default=0, confidence=INFERRED)  # input channels, bits 19:14
     in_image_address: int = bits(6, 31, 0)
     out_image_address: int = bits(7, 31, 0)
 

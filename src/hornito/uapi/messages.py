@@ -9,13 +9,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hornito.uapi.recovery import FAULT_REASONS
+
 PREFIX = "etnaviv-gpu npu: "  # the driver's, and the device's name
 RECOVERED = "recover hung GPU!"
 _REFUSAL = re.compile(
     r"virtual NPU: submit (?P<submit>\d+): (?P<unit>\S+) refused (?:job (?P<job>\d+)|the stream)"
     r"(?: at (?P<address>0x[0-9a-f]+))?: (?P<reason>.*)$"
 )
-_FAULT_ADDRESS = re.compile(r"MMU \d+ fault addr (?P<address>0x[0-9a-fA-F]+)")
+# Older kernels do not give the reason.
+_FAULT_ADDRESS = re.compile(r"MMU \d+ fault (?:\([^)]*\) )?addr (?P<address>0x[0-9a-fA-F]+)")
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,14 @@ def refusal_line(submit: int, unit: str, reason: str, job: int | None = None, ad
 
 
 def fault_lines(code: int, address: int) -> list[str]:
-    """The kernel's own words for an MMU fault: the exception's code and the device address."""
-    return [f"{PREFIX}MMU fault status {code:#010x}", f"{PREFIX}MMU 0 fault addr {address:#010x}"]
+    """The kernel's own words for an MMU fault: the exception's code, what it means, and the device address."""
+    reason = FAULT_REASONS.get(code, "unknown")
+    return [f"{PREFIX}MMU fault status {code:#010x}", f"{PREFIX}MMU 0 fault ({reason}) addr {address:#010x}"]
+
+
+def offender_line(name: str, command: str) -> str:
+    """The kernel's own words for the process whose job was killed: its name and its command line."""
+    return f"{PREFIX}offending task: {_printable(name)} ({_printable(command)})"
 
 
 def parse_refusal(line: str) -> Refusal | None:
@@ -71,6 +80,10 @@ def explain(lines: Iterable[str], submit: int) -> tuple[Refusal, str] | None:
         elif RECOVERED in line and fallback is None:
             fallback = Refusal("unknown", "the NPU hung", None, None), line
     return fallback
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
 
 
 def _word(unit: str) -> str:

@@ -11,17 +11,18 @@ import threading
 from collections.abc import Callable
 
 from hornito.hardware.chips import Chip
-from hornito.uapi import etnaviv
-from hornito.uapi.etnaviv import GRANULE, PAGE
+from hornito.uapi.etnaviv import GRANULE
 from hornito.uapi.sync_file import SIGNALLED
 from hornito.virtual.answers import refuse
 from hornito.virtual.buffers import Buffer
 from hornito.virtual.client import Change, OpenFile
+from hornito.virtual.command_memory import CommandMemory
 from hornito.virtual.fences import Fence, Pending, Signal
+from hornito.virtual.injection import FaultPlan, Kind
 from hornito.virtual.jobs import AddressSpace, Executor
 from hornito.virtual.params import parameters
 from hornito.virtual.pool import Pool
-from hornito.virtual.recovery import log_lines
+from hornito.virtual.recovery import Recovery, doom
 from hornito.virtual.scheduler import Job, Scheduler
 from hornito.virtual.sync_files import SyncFiles
 
@@ -29,10 +30,16 @@ _FENCE_WRAP = 1 << 32
 
 
 class Books:
-    """The state of one virtual device. ``memory``: how many bytes of buffers there may be."""
+    """The state of one virtual device. ``memory``: how many bytes of buffers there may be; ``plan``: what is to go
+    wrong; ``logged`` is called for each line of the kernel's log."""
 
     def __init__(
-        self, chip: Chip, executor: Executor | None, new_space: Callable[[], AddressSpace] | None, memory: int
+        self,
+        chip: Chip,
+        executor: Executor | None,
+        new_space: Callable[[], AddressSpace] | None,
+        memory: int,
+        plan: FaultPlan,
     ) -> None:
         self.lock = threading.Lock()
         self.parameters = parameters(chip)
@@ -44,13 +51,19 @@ class Books:
         self._new_space = new_space or _address_space
         self._process = os.getpid()
         self._fences: dict[int, Fence] = {}  # those that have not signalled
+        self._jobs: dict[int, Job] = {}  # that have not ended, by fence, in the order of their turns
         self._last_fence = 0
-        self._command_pages = etnaviv.COMMAND_MEMORY // PAGE
+        self._allocations = 0
+        self._plan = plan
+        self._lost = False
+        self.recovery = Recovery(chip, self.pool.fd)
+        self.logged: Callable[[str], None] | None = None
+        self._commands = CommandMemory()
         self._command_memory = Signal()  # the next time that some becomes free
 
     def check_alive(self) -> None:
-        """Raises OSError with ENODEV after the end, and in a forked child."""
-        if self.scheduler.worker.stopped or os.getpid() != self._process:
+        """Raises OSError with ENODEV after the end, once the device is lost, and in a forked child."""
+        if self._lost or self.scheduler.worker.stopped or os.getpid() != self._process:
             raise refuse(errno.ENODEV)
 
     # Open files.
@@ -79,6 +92,9 @@ class Books:
 
     def new_buffer(self, size: int) -> Buffer:
         """A buffer of at least that many bytes, all zero. Raises OSError with ENOMEM."""
+        self._allocations += 1
+        if self._plan.allocation_fails(self._allocations):
+            raise refuse(errno.ENOMEM)
         size = -(-size // GRANULE) * GRANULE
         if size > self.memory_free:
             raise refuse(errno.ENOMEM)
@@ -119,32 +135,60 @@ class Books:
 
     def check_command_memory(self, pages: int) -> None:
         """Raises Pending while there is less: without a deadline, since slow is not hung."""
-        if self._command_pages < pages:
+        self._place(pages)
+
+    def _place(self, pages: int) -> int:
+        address = self._commands.find(pages)
+        if address is None:
             raise Pending(self._command_memory)
+        return address
 
     def new_fence(self) -> Fence:
-        """The fence of the job that is submitted next; nothing is taken before ``submit``."""
-        return Fence(self._last_fence % (_FENCE_WRAP - 1) + 1)
+        """The fence of the job that is submitted next; nothing is taken before ``submit``. Raises OSError with ENODEV
+        where the device is to be lost then."""
+        number = self._last_fence % (_FENCE_WRAP - 1) + 1
+        injection = self._plan.at(number)
+        if injection is not None and injection.kind is Kind.LOST:
+            self._lost = True
+            self._wake_all()
+            self.check_alive()
+        return Fence(number)
 
     def submit(self, job: Job) -> None:
         """Let a job run that has passed all checks."""
         self._last_fence = job.fence.number
         self._fences[job.fence.number] = job.fence
-        self._command_pages -= job.pages
+        job.address = self._place(job.pages)
+        job.injection = self._plan.at(job.fence.number)
+        self._commands.take(job.address, job.pages)
+        self._jobs[job.fence.number] = job
         self.scheduler.submit(job, self.end_job)
 
     def end_job(self, job: Job) -> None:
         """The log says how it ended before anybody learns that it has. The worker calls it, without the lock."""
+        self.recovery.recover(job)
         with self.lock:
-            job.file.log.extend(log_lines(job))
+            for line in job.lines:
+                job.file.log.append(line)
+                if self.logged is not None:
+                    self.logged(line)
+            del self._jobs[job.fence.number]
+            if job.lines:
+                doom(job, self._jobs.values())
             for change, _ in job.unmapped:  # let the books say so, and a later submit tries again
                 mapping = None if change.buffer is None else job.file.book.find(change.buffer)
                 if mapping is not None and mapping.va == change.va:
                     job.file.book.remove(mapping)
             self._fences.pop(job.fence.number, None)
-            self._command_pages += job.pages
+            self._commands.give_back(job.address, job.pages)
             job.fence.signal(SIGNALLED if job.error is None else -errno.ECANCELED)
             self._tell_of_command_memory()
+
+    def _wake_all(self) -> None:
+        """Who waits asks again, and learns that the device is gone."""
+        for fence in list(self._fences.values()):
+            fence.happen()
+        self._tell_of_command_memory()
 
     def _tell_of_command_memory(self) -> None:
         signal, self._command_memory = self._command_memory, Signal()
@@ -157,10 +201,8 @@ class Books:
         worker = self.scheduler.worker
         if worker.foreign:
             return  # a forked child: all of this is its parent's
-        worker.stop()
-        for fence in list(self._fences.values()):
-            fence.happen()  # who waits asks again, and learns that the device is gone
-        self._tell_of_command_memory()
+        self.scheduler.stop()
+        self._wake_all()
         if worker.inside or not worker.running:
             for file in list(self.files.values()):
                 file.end()

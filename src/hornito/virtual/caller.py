@@ -23,6 +23,10 @@ class FileIdentity(NamedTuple):
 class Caller(Protocol):
     """The process that makes a call, as the kernel sees it."""
 
+    @property
+    def pid(self) -> int:
+        """Its number, or its thread's."""
+
     def read(self, address: int, length: int) -> bytearray:
         """``length`` bytes of its memory. Raises OSError with EFAULT."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from hornito.virtual.buffers import AddressBook, Buffer, Mapping
 from hornito.virtual.jobs import AddressSpace
+from hornito.virtual.page_tables import PageTables
 
 _LOG_LINES = 1000  # older ones are forgotten
 
@@ -43,6 +44,7 @@ class OpenFile:
         self._new_space = new_space
         self._space: AddressSpace | None = None
         self._mapped: set[int] = set()
+        self.tables = PageTables()  # the worker's, too
 
     def add(self, buffer: Buffer) -> int:
         """A handle for ``buffer``: the lowest free one."""
@@ -87,9 +89,11 @@ class OpenFile:
                 if change.va in self._mapped:
                     self.space().unmap(change.va)
                     self._mapped.discard(change.va)
+                    self.tables.unmap(change.va)
                 if change.buffer is not None:
                     self.space().map(change.va, change.buffer.size, fd, change.buffer.offset)
                     self._mapped.add(change.va)
+                    self.tables.map(change.va, change.buffer.size, change.buffer.offset)
             except Exception as error:
                 failed.append((change, error))
         return failed

@@ -22,9 +22,11 @@ from hornito.virtual.books import Books
 from hornito.virtual.caller import Caller, FileIdentity
 from hornito.virtual.client import OpenFile
 from hornito.virtual.fences import Pending
+from hornito.virtual.injection import FaultPlan
 from hornito.virtual.jobs import AddressSpace, Executor
 from hornito.virtual.pool import Pool
 from hornito.virtual.sync_files import SyncFile
+from hornito.virtual.timeline import Counters
 
 _Handler = Callable[[Books, OpenFile, Any, Caller], None]
 _TABLE: dict[int, tuple[Ioctl[Any], _Handler]] = {
@@ -52,10 +54,10 @@ _TABLE: dict[int, tuple[Ioctl[Any], _Handler]] = {
 class VirtualDevice:
     """One virtual NPU, and the books of all who use it.
 
-    ``executor`` runs the jobs (None: the virtual NPU itself, made when the first job comes), ``new_space`` makes a
-    client's device memory, ``memory`` is how many bytes of buffers there may be. Raises Unsupported for a chip whose
-    coefficient format nobody has proven. Threads may share it. After ``shutdown``, and in a forked child, every call
-    gives ENODEV.
+    ``executor`` runs the jobs, and is closed at the end (None: the virtual NPU itself, made when the first job comes);
+    ``new_space`` makes a client's device memory, ``memory`` is how many bytes of buffers there may be, ``faults`` what
+    is to go wrong. Raises Unsupported for a chip whose coefficient format nobody has proven. Threads may share it.
+    After ``shutdown``, and in a forked child, every call gives ENODEV.
     """
 
     def __init__(
@@ -65,11 +67,12 @@ class VirtualDevice:
         *,
         new_space: Callable[[], AddressSpace] | None = None,
         memory: int = 4 << 30,
+        faults: FaultPlan | None = None,
     ) -> None:
         if chip.coefficient_format is CoefficientFormat.UNPROVEN:
             raise Unsupported(f"there is no virtual {chip.name}: its coefficient format is unproven; use --device cpu")
         self.chip = chip
-        self._books = Books(chip, executor, new_space, memory)
+        self._books = Books(chip, executor, new_space, memory, faults or FaultPlan())
         self._end = weakref.finalize(self, Books.end, self._books)  # at exit too
 
     @property
@@ -125,6 +128,28 @@ class VirtualDevice:
             lines = list(file.log)
             file.log.clear()
         return lines
+
+    def tell(self, logged: Callable[[str], None] | None, dumped: Callable[[bytes], None] | None) -> None:
+        """Call ``logged`` with each line that the kernel logs from now on, ``dumped`` with each core dump; in the
+        worker's thread, before anybody learns that the job was killed. They must not call the device."""
+        with self._books.lock:
+            self._books.logged = logged
+            self._books.recovery.dumped = dumped
+
+    @property
+    def coredumps(self) -> list[bytes]:
+        """The core dumps that were kept (format: hornito.uapi.coredump): of the first job that was killed, and of the
+        first after each ``rearm``."""
+        return list(self._books.recovery.dumps)
+
+    def rearm(self) -> None:
+        """Let the next job that is killed leave a core dump too; as writing Linux's module parameter dump_core."""
+        self._books.recovery.armed = True
+
+    @property
+    def counters(self) -> Counters:
+        """What the core's own counters would show, in modelled time, of all jobs that have ended."""
+        return self._books.scheduler.counters
 
     def shutdown(self) -> None:
         """Cancel all jobs that have not begun and stop."""

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hornito.virtual.timeline import Timeline
+
 STOP_SECONDS = 5.0  # how long stopping waits for the job that runs
 
 
@@ -32,8 +34,12 @@ class AddressSpace(Protocol):
 class Executor(Protocol):
     """What runs a stream; any exception kills the job."""
 
-    def run(self, space: Any, stream: NDArray[np.uint32]) -> None:
-        """Run the whole stream in that memory. Raises Fault for what the hardware would not do."""
+    def run(self, space: Any, stream: NDArray[np.uint32], timeline: Timeline) -> None:
+        """Run the whole stream in that memory. ``timeline`` is told of each job and of the end; it may raise. Raises
+        Fault for what the hardware would not do."""
+
+    def close(self) -> None:
+        """Any thread may call it, and it may be called again: what runs elsewhere ends, and nothing runs any more."""
 
 
 class Task(Protocol):
@@ -88,10 +94,14 @@ class Worker:
             self._thread.start()
         self._tasks.put(task)
 
+    def refuse(self) -> None:
+        """Take no more tasks, and cancel those that have not begun."""
+        self._stopped = True
+
     def stop(self) -> None:
         """Cancel what has not begun, and wait a while for what has. A forked child does nothing: it has no thread."""
         thread = self._thread
-        if self.foreign or self._stopped:
+        if self.foreign:
             return
         self._stopped = True
         if thread is not None:

@@ -14,6 +14,7 @@ from hornito.virtual.caller import FileIdentity, OwnProcess
 from hornito.virtual.client import OpenFile
 from hornito.virtual.device import VirtualDevice
 from hornito.virtual.fences import Pending
+from hornito.virtual.injection import FaultPlan
 from hornito.virtual.jobs import AddressSpace, Executor
 
 
@@ -31,8 +32,9 @@ class VirtualKernel:
         *,
         new_space: Callable[[], AddressSpace] | None = None,
         memory: int = 4 << 30,
+        faults: FaultPlan | None = None,
     ) -> None:
-        self.device = VirtualDevice(chip, executor, new_space=new_space, memory=memory)
+        self.device = VirtualDevice(chip, executor, new_space=new_space, memory=memory, faults=faults)
         self._caller = OwnProcess()
         self._files: dict[int, OpenFile] = {}  # by descriptor
 

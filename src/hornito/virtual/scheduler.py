@@ -8,28 +8,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hornito.hardware.chips import Chip
+from hornito.virtual.buffers import Mapping
 from hornito.virtual.client import Change, OpenFile
 from hornito.virtual.fences import Fence
+from hornito.virtual.injection import Injection
 from hornito.virtual.jobs import Call, Executor, Worker
+from hornito.virtual.timeline import Counters, Look, Start, Timeline
 
 
 class Cancelled(Exception):
-    """The device ended before the job began."""
+    """The job did not run, through no fault of its own: the device ended, or recovery took it along."""
 
 
 @dataclass(eq=False)
 class Job:
-    """One submission on its way: the stream, what its address space must follow first, its fence, and how many pages
-    of command memory it holds. At its end ``error`` says why it was killed (None: it was not), ``unmapped`` which
-    changes the space could not follow."""
+    """One submission on its way: the stream, what its address space must follow first, its fence, how many pages of
+    command memory it holds and where (``address``), the buffers of its table, and the process that made it.
+
+    ``injection`` is what is to go wrong; ``doomed``: recovery took it along. From its begin on, ``timeline`` tells how
+    far it is and ``before`` what the core's counters showed; at its end ``after`` does, ``error`` says why it was
+    killed (None: it was not), ``unmapped`` which changes the space could not follow, ``lines`` what the log says.
+    """
 
     file: OpenFile
     stream: NDArray[np.uint32]
     changes: list[Change]
     fence: Fence
     pages: int
+    uses: list[Mapping] = field(default_factory=list)
+    pid: int = 0
+    address: int = 0
+    injection: Injection | None = None
+    doomed: bool = False
+    timeline: Timeline | None = None
+    before: Counters = Counters()
+    after: Counters = Counters()
     error: BaseException | None = None
     unmapped: list[tuple[Change, Exception]] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
 
 
 class Scheduler:
@@ -40,9 +56,13 @@ class Scheduler:
 
     def __init__(self, chip: Chip, executor: Executor | None, fd: int) -> None:
         self.worker = Worker()
+        self.counters = Counters()  # of the core, since the beginning
         self._chip = chip
         self._executor = executor
         self._fd = fd
+        self._look = Look()
+        self._completed = 0  # the newest fence of a job that ended well
+        self._running: Timeline | None = None
 
     def submit(self, job: Job, ended: Callable[[Job], None]) -> None:
         """Let ``job`` run after all before it; ``ended`` is then called in the worker's thread. It must not raise."""
@@ -59,13 +79,35 @@ class Scheduler:
         """Run one job to its end, whatever that is."""
         try:
             job.unmapped = job.file.apply(job.changes, self._fd)
+            if job.doomed:
+                raise Cancelled
+            start = Start(job.address, self._completed, self._look, job.injection)
+            job.timeline = self._running = Timeline(self._chip, start)
+            job.before = job.after = self.counters
             if job.unmapped:
                 raise job.unmapped[0][1]
             if self._executor is None:
                 self._executor = _virtual_npu(self._chip)
-            self._executor.run(job.file.space(), job.stream)
+            self._executor.run(job.file.space(), job.stream, job.timeline)
+            self._completed = job.fence.number
         except BaseException as error:  # whatever it is, the client must not take the job for done
             job.error = error
+        if job.timeline is not None:
+            self._running = None
+            self._look = job.timeline.progress.look
+            job.after = self.counters = self.counters.later(job.timeline.progress, self._chip)
+
+    def stop(self) -> None:
+        """Cancel what has not begun, and let what runs end: at its next job in this process, at once in another."""
+        if self.worker.foreign or self.worker.stopped:
+            return
+        self.worker.refuse()
+        running = self._running
+        if running is not None:
+            running.stop()
+        if self._executor is not None:
+            self._executor.close()
+        self.worker.stop()
 
 
 class _Turn:

@@ -142,7 +142,8 @@ def gem_submit(books: Books, file: OpenFile, arg: GemSubmit, caller: Caller) -> 
         mapping = file.book.find(buffer)
         if mapping is not None:
             mapping.last_use = fence
-    books.submit(Job(file, request.stream, file.take_changes(), fence, pages))
+    uses = [mapping for mapping in map(file.book.find, buffers) if mapping is not None]
+    books.submit(Job(file, request.stream, file.take_changes(), fence, pages, uses, caller.pid))
 
 
 def _check_fence_in(books: Books, arg: GemSubmit, caller: Caller) -> None:

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from hornito.cost import Work, duration
+from hornito.cost import Work, cycles, duration
 from hornito.hardware.chips import Chip
 from hornito.uapi.recovery import COMMAND_ADDRESS, STANDSTILL, TIMEOUT
 from hornito.virtual.faults import Fault, Hang, MMUFault
@@ -38,6 +38,21 @@ class Start:
     completed: int = 0
     look: Look = Look()
     injection: Injection | None = None
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What a core has done since it was reset, in modelled time: cycles of its clock, bytes read and written."""
+
+    cycles: int = 0
+    read: int = 0
+    written: int = 0
+
+    def later(self, progress: "Progress", chip: Chip) -> "Counters":
+        """After a submission that came as far as that."""
+        work = progress.work
+        passed = cycles(progress.seconds, chip)
+        return Counters(self.cycles + passed, self.read + work.read, self.written + work.written)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from hornito.compiler.operators import (
     concatenation,
     convolution,
     fully_connected,
+    general_addition,
     general_concatenation,
     general_convolution,
     general_fully_connected,
@@ -76,7 +77,10 @@ _GENERAL_SPLIT = _wide(general_split.RULES, general_split.lower)
 LOWERINGS: dict[str, tuple[Lowering, ...]] = {
     "CONV_2D": _CONVOLUTIONS,
     "DEPTHWISE_CONV_2D": _CONVOLUTIONS,
-    "ADD": (_proven(addition.RULES, addition.lower, "Add"),),
+    "ADD": (
+        _proven(addition.RULES, addition.lower, "Add"),
+        _wide(general_addition.RULES, general_addition.lower, _LIMITS),
+    ),
     "FULLY_CONNECTED": (
         Lowering(
             fully_connected.RULES,

@@ -6,6 +6,7 @@ A convolution that multiplies its two inputs, lying behind each other, by two we
 Source: databook, lowering.md ("ADD"); a wider image where the reference driver's overflows is inferred.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,10 @@ from hornito.model.graph import Activation, AddOptions
 
 WIDTHS = (128, 64, 32)  # of the image that an addition is seen as, if they divide a plane
 LARGEST_OTHER_WIDTH = 63
+NO_ACTIVATION = "no activation"
+IMAGE = f"a tensor that can be seen as an image of at most {MAX_SIZE} by {MAX_SIZE}"
+SIZES = f"at most {MAX_SIZE} rows and columns, and {MAX_CHANNELS // 2} channels"
+Make = Callable[[Candidate, int, int], Sequence[Convolution]]  # jobs from both inputs' tensor to the output's
 
 
 @dataclass(frozen=True)
@@ -92,18 +97,18 @@ RULES: tuple[Rule, ...] = (
     common.per_tensor("inputs and output", common.data),
     common.zero_points(common.data),
     Rule(
-        "no activation",
+        NO_ACTIVATION,
         lambda c: isinstance(options := c.operator.options, AddOptions) and options.activation is Activation.NONE,
         lambda c: options.activation.name if isinstance(options := c.operator.options, AddOptions) else "no options",
     ),
     Rule(
-        f"a tensor that can be seen as an image of at most {MAX_SIZE} by {MAX_SIZE}",
+        IMAGE,
         lambda c: c.options.chip.nn_version == 8 or _width(c) > 0,
         lambda c: shapes(c.source),
         common.SIZE_FIELDS,
     ),
     Rule(
-        f"at most {MAX_SIZE} rows and columns, and {MAX_CHANNELS // 2} channels",
+        SIZES,
         lambda c: max(c.source.shape[1:3]) <= MAX_SIZE and 2 * c.source.shape[3] <= MAX_CHANNELS,
         lambda c: shapes(c.source),
         (*common.SIZE_FIELDS, *common.CHANNEL_FIELDS),
@@ -121,20 +126,28 @@ RULES: tuple[Rule, ...] = (
 
 def lower(segment: Segment, c: Candidate) -> None:
     """Both inputs behind each other, one convolution."""
+    lower_as(segment, c, lambda c, source, target: [whole(c, source, target)])
+
+
+def lower_as(segment: Segment, c: Candidate, make: Make, gap: int = 0) -> None:
+    """Both inputs behind each other, ``gap`` bytes apart, then what ``make`` gives."""
     a, b = c.operand(0), c.operand(1)
     forgets = c.options.as_reference
     parts = [
         (segment.untouched(tensor) if forgets else segment.source(c.operator, tensor), tensor) for tensor in (a, b)
     ]
     shape = shape_of(a)
-    both = Shape(shape.rows, shape.columns, 2 * shape.channels)
-    whole = segment.scratch(a, both)
-    segment.join(c.operator, parts, whole, both)
-    target = segment.target(c.target)
-    weights = _weights(c)
-    make = _on_version_8 if c.options.chip.nn_version == 8 else _on_version_7
-    segment.add(make(c, weights, whole, target))
+    both = Shape(1, 1, 2 * shape.bytes + gap) if gap else Shape(shape.rows, shape.columns, 2 * shape.channels)
+    source = segment.scratch(a, both)
+    segment.join(c.operator, parts, source, both, gap)
+    for job in make(c, source, segment.target(c.target)):
+        segment.add(job)
     segment.finish(c.operator, c.target)
+
+
+def whole(c: Candidate, source: int, target: int) -> Convolution:
+    """The addition as one job."""
+    return (_on_version_8 if c.options.chip.nn_version == 8 else _on_version_7)(c, source, target)
 
 
 def _job(c: Candidate, kernels: Kernels, images: tuple[int, Shape, int, Shape], tiled: tuple[int, int]) -> Convolution:
@@ -161,21 +174,27 @@ def _job(c: Candidate, kernels: Kernels, images: tuple[int, Shape, int, Shape], 
     )
 
 
-def _on_version_7(c: Candidate, weights: Weights, source: int, target: int) -> Convolution:
-    """The tensors as two planes of one image, and one kernel of 2x2 with a weight in the corner of each plane."""
+def _on_version_7(c: Candidate, source: int, target: int) -> Convolution:
+    """The tensors as two planes of one image."""
     width = _width(c)
     length = shape_of(c.source).bytes // width
-    rows, columns = sorted((width, length))
+    return on_planes(c, (source, target), sorted((width, length)), (width, length))
+
+
+def on_planes(c: Candidate, places: tuple[int, int], size: Sequence[int], tiled: tuple[int, int]) -> Convolution:
+    """One kernel of 2x2 with a weight in the corner of each plane; ``size``: the planes' rows and columns."""
+    weights = _weights(c)
+    rows, columns = size
     values = np.zeros((1, 2, 2, 2), np.uint8)
     values[0, :, 0, 0] = weights.first, weights.second
     kernels = Kernels(values, np.zeros(1, np.int64), 2, 0, np.array([weights.bias], np.int64))
-    images = (source, Shape(rows, columns, 2), target, Shape(rows, columns, 1))
-    return _job(c, kernels, images, (width, length))
+    images = (places[0], Shape(rows, columns, 2), places[1], Shape(rows, columns, 1))
+    return _job(c, kernels, images, tiled)
 
 
-def _on_version_8(c: Candidate, weights: Weights, source: int, target: int) -> Convolution:
+def _on_version_8(c: Candidate, source: int, target: int) -> Convolution:
     """A 1x1 convolution of both tensors' channels, with a weight matrix of two diagonals."""
-    shape = shape_of(c.source)
+    weights, shape = _weights(c), shape_of(c.source)
     channels = np.arange(shape.channels)
     values = np.zeros((shape.channels, 2 * shape.channels, 1, 1), np.uint8)
     values[channels, channels] = weights.first

@@ -4,15 +4,22 @@
 The factor of the job divides by the number of pixels. A unit without a depthwise convolution of its own, or one that
 can't take this one, gets a few channels at a time: it multiplies each of a job's planes with each of its kernels.
 
+With SAME padding the windows of outputs at the edges hold fewer pixels, and TFLite divides by those that are there. The
+border adds nothing to a sum, so all that differs is the factor: outputs that average over as many pixels make a region,
+a rectangle, and each region gets a job of its own.
+
 Source: databook, lowering.md ("Limits a better driver should lift": no pooling). Inferred.
 """
 
+import itertools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
+from hornito.compiler.bands import Span
 from hornito.compiler.operators import common, general
-from hornito.compiler.operators.common import ACCUMULATOR_LIMIT, LARGEST
+from hornito.compiler.operators.common import ACCUMULATOR_LIMIT, LARGEST, MAX_CHANNELS
 from hornito.compiler.operators.convolution import activation_fits, factor_fits
 from hornito.compiler.operators.general import Geometry, Layer, Part
 from hornito.compiler.requantisation import scale_factor
@@ -21,10 +28,11 @@ from hornito.compiler.segment import Segment, shape_of
 from hornito.compiler.tasks import Shape
 from hornito.compiler.weights import Kernels
 from hornito.model.graph import Activation, Padding, Pool2DOptions, Tensor
-from hornito.model.quantization import output_size, total_padding
+from hornito.model.quantization import output_size, pad_before
 
 CHANNELS_AT_A_TIME = 64
 LARGEST_WEIGHT = 255
+MAX_REGIONS = 25  # of one operator; beyond, the starts of their jobs cost more than the CPU takes
 
 
 def _data(c: Candidate) -> list[Tensor]:
@@ -39,7 +47,14 @@ def _pool(c: Candidate) -> Pool2DOptions:
 def _pool_geometry(c: Candidate) -> Geometry:
     p = _pool(c)
     kernel, stride = (p.filter_height, p.filter_width), (p.stride_height, p.stride_width)
-    return Geometry(shape_of(c.source), shape_of(c.target), kernel, stride, depthwise=True)
+    shape, out = shape_of(c.source), shape_of(c.target)
+    padding = (0, 0)
+    if p.padding is Padding.SAME:
+        padding = (
+            pad_before(shape.rows, out.rows, kernel[0], stride[0]),
+            pad_before(shape.columns, out.columns, kernel[1], stride[1]),
+        )
+    return Geometry(shape, out, kernel, stride, padding=padding, depthwise=True)
 
 
 def _pool_result(c: Candidate) -> tuple[int, ...]:
@@ -53,15 +68,28 @@ def _pool_result(c: Candidate) -> tuple[int, ...]:
     )
 
 
-def _reach(c: Candidate) -> tuple[int, int]:
-    """Rows and columns that the windows see beyond the image."""
-    if _pool(c).padding is Padding.VALID:
-        return 0, 0
-    p, shape, out = _pool(c), c.source.shape, c.target.shape
-    return (
-        total_padding(shape[1], out[1], p.filter_height, p.stride_height),
-        total_padding(shape[2], out[2], p.filter_width, p.stride_width),
-    )
+@dataclass(frozen=True)
+class Region:
+    """Rows and columns of the output whose windows hold ``pixels`` of the image."""
+
+    rows: Span
+    columns: Span
+    pixels: int
+
+
+def regions(g: Geometry) -> list[Region]:
+    """The regions of an average's output."""
+    down = _stretches(g.input.rows, g.output.rows, g.kernel[0], g.stride[0], g.padding[0])
+    across = _stretches(g.input.columns, g.output.columns, g.kernel[1], g.stride[1], g.padding[1])
+    return [Region(rows, columns, height * width) for rows, height in down for columns, width in across]
+
+
+def _stretches(inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> list[tuple[Span, int]]:
+    """Along one axis: outputs side by side whose windows hold as many inputs, and how many those are."""
+    starts = stride * np.arange(outputs) - padding
+    counts = np.minimum(starts + kernel, inputs) - np.maximum(starts, 0)
+    edges = [0, *(np.flatnonzero(np.diff(counts)) + 1).tolist(), outputs]
+    return [(Span(first, end - first), int(counts[first])) for first, end in itertools.pairwise(edges)]
 
 
 POOL_RULES: tuple[Rule, ...] = (
@@ -78,9 +106,9 @@ POOL_RULES: tuple[Rule, ...] = (
         lambda c: f"{shapes(c.target)} where {'x'.join(str(size) for size in _pool_result(c))} follows",
     ),
     Rule(
-        "no window reaches beyond the image, where fewer pixels would count",
-        lambda c: _reach(c) == (0, 0),
-        lambda c: f"{_reach(c)[0]} rows and {_reach(c)[1]} columns beyond",
+        f"at most {MAX_REGIONS} regions of outputs that average over as many pixels",
+        lambda c: len(regions(_pool_geometry(c))) <= MAX_REGIONS,
+        lambda c: str(len(regions(_pool_geometry(c)))),
     ),
     Rule(
         "an activation of NONE, RELU, or RELU6 on an output whose greatest value is at most 6.0",
@@ -101,26 +129,31 @@ def lower_pool(segment: Segment, c: Candidate) -> None:
 
 def _add(segment: Segment, c: Candidate, places: tuple[int, int], geometry: Geometry, relu: bool) -> None:
     channels, chip = geometry.input.channels, segment.options.chip
-    alone = chip.depthwise and general.choose_way(geometry, chip).phases is None
-    at_a_time = channels if alone else CHANNELS_AT_A_TIME
-    weight, factor = _scaling(c, geometry)
+    phases = general.choose_way(geometry, chip).phases
+    at_a_time = min(CHANNELS_AT_A_TIME, max(MAX_CHANNELS // math.prod(phases or (1,)), 1))
+    if chip.depthwise and phases is None:
+        at_a_time = channels
+    found = regions(geometry)
     parts = []
     for first in range(0, channels, at_a_time):
         count = min(at_a_time, channels - first)
-        values = np.full((count, 1, *geometry.kernel), weight, np.uint8)
         planes = np.arange(first, first + count, dtype=np.int64)
-        parts.append(Part(first, Kernels(values, planes, channels, 0, np.zeros(count, np.int64)), factor, count))
+        for region in found:
+            weight, factor = _scaling(c, region.pixels)
+            values = np.full((count, 1, *geometry.kernel), weight, np.uint8)
+            kernels = Kernels(values, planes, channels, 0, np.zeros(count, np.int64))
+            own = (region.rows, region.columns) if len(found) > 1 else None
+            parts.append(Part(first, kernels, factor, count, region=own))
     zeros = zero_point(c.source), zero_point(c.target)
     layer = Layer(c.operator.index, c.source, geometry, tuple(parts), relu, *zeros)
     general.add_jobs(segment, layer, *places)
 
 
-def _scaling(c: Candidate, geometry: Geometry) -> tuple[int, float]:
-    """The weight, and the factor from sums to output steps. Version 8 has no factors of 2 and more, so where a step of
-    the input is that many of the output the weights are larger."""
+def _scaling(c: Candidate, pixels: int) -> tuple[int, float]:
+    """The weight, and the factor from sums of ``pixels`` to output steps. Version 8 has no factors of 2 and more, so
+    where a step of the input is that many of the output the weights are larger."""
     source, target = c.source.quantization, c.target.quantization
     assert source is not None and target is not None
-    pixels = math.prod(geometry.kernel)
     with np.errstate(all="ignore"):
         steps = scale_factor(source.scale, 1.0 / pixels, target.scale)
         weight = int(min(steps, LARGEST_WEIGHT - 1)) + 1
@@ -141,8 +174,8 @@ def _mean_geometry(c: Candidate) -> Geometry:
 
 
 def _mean_fits(c: Candidate) -> bool:
-    weight, factor = _scaling(c, _mean_geometry(c))
     pixels = math.prod(_mean_geometry(c).kernel)
+    weight, factor = _scaling(c, pixels)
     return factor_fits(factor, c.options.chip) and pixels * weight * LARGEST < ACCUMULATOR_LIMIT
 
 
@@ -167,7 +200,7 @@ MEAN_RULES: tuple[Rule, ...] = (
     Rule(
         "input scale / pixels / output scale within the hardware's shift, and sums within 32 bits",
         _mean_fits,
-        lambda c: f"{_scaling(c, _mean_geometry(c))[1]:g}",
+        lambda c: f"{_scaling(c, math.prod(_mean_geometry(c).kernel))[1]:g}",
     ),
 )
 

@@ -15,20 +15,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hornito.compiler.operators.common import MAX_CHANNELS, MAX_SIZE
+from hornito.compiler.bands import FRAME_FIELDS, MAX_FRAME, Span, window
+from hornito.compiler.operators import common
 from hornito.compiler.operators.convolution import RESHUFFLED_DEPTHWISE
 from hornito.compiler.rules import Candidate, Rule
 from hornito.compiler.segment import Segment
-from hornito.compiler.tasks import Convolution, Reshuffle, Shape
+from hornito.compiler.tasks import Convolution, Frame, Reshuffle, Shape
 from hornito.compiler.tiling import ceil_div
 from hornito.compiler.weights import Kernels, dilated, grown_to_2x2, on_seen_planes, without_stride
 from hornito.hardware.chips import Chip
+from hornito.hardware.nn import NNDescriptor
+from hornito.hardware.tp import TPDescriptor
+from hornito.model import quantization
 from hornito.model.graph import Tensor
-from hornito.model.quantization import window
 
-MAX_PLANES = (1 << 20) - 1  # input planes, in the two fields together
-MAX_WINDOW = 32767  # window coordinates of a TP descriptor
-MAX_LOOP = 65535  # planes and loop counts of one
+PLANES_FIELDS = tuple(NNDescriptor.layout()[name] for name in ("kernel_z_size", "kernel_z_size2"))
+MAX_PLANES = (1 << sum(field.width for field in PLANES_FIELDS)) - 1
+MAX_MOVED = TPDescriptor.layout()["in_image_z_size"].largest  # planes
 Pair = tuple[int, int]  # of rows, of columns
 
 
@@ -48,7 +51,8 @@ class Geometry:
     @property
     def span(self) -> Pair:
         """Rows and columns of the kernel, zeros of a dilation counted."""
-        return window(self.kernel[0], self.dilation[0]), window(self.kernel[1], self.dilation[1])
+        down, across = zip(self.kernel, self.dilation, strict=True)
+        return quantization.window(*down), quantization.window(*across)
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def choose_way(g: Geometry, chip: Chip) -> Way:
 
 def _keeps_first_pixel(g: Geometry, chip: Chip) -> bool:
     """Does a stride of 2 run at full resolution, keeping one output of four? Where the reference driver lets it."""
-    if not chip.first_pixel_pooling or 2 * max(g.output.rows, g.output.columns) > MAX_SIZE:
+    if not chip.first_pixel_pooling:
         return False
     if g.depthwise and chip.depthwise:
         return True
@@ -101,7 +105,8 @@ def _keeps_first_pixel(g: Geometry, chip: Chip) -> bool:
 class Part:
     """Output channels from ``first`` on that one job computes; ``kernels`` before any transform. ``factor``: from sums
     to output steps. ``outputs``: how many of the channels are its own, where a later part computes others of them
-    anew. ``note`` and ``off_by``: see ``Convolution``."""
+    anew. ``region``: the rows and columns that it computes, None for all. ``note`` and ``off_by``: see ``Convolution``.
+    """
 
     first: int
     kernels: Kernels
@@ -109,6 +114,7 @@ class Part:
     outputs: int
     note: str = ""
     off_by: int = 0
+    region: tuple[Span, Span] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +165,7 @@ def _job(chip: Chip, layer: Layer, way: Way, part: Part, places: Pair) -> Convol
     if kernels.rows == kernels.columns == kernels.planes == 1:
         kernels = grown_to_2x2(kernels)
     stride = max(way.phases) if way.phases is not None else 2 if way.first_pixel else 1
-    return Convolution(
+    conv = Convolution(
         operator=layer.operator,
         source=places[0],
         target=places[1],
@@ -177,51 +183,47 @@ def _job(chip: Chip, layer: Layer, way: Way, part: Part, places: Pair) -> Convol
         output_zero_point=layer.output_zero_point,
         factor=part.factor,
         tiled=(g.output.columns, g.output.rows),  # the tile's width is that of rows in memory
-        first_input=first_input,
-        first_output=part.first,
+        seen=Frame(way.input.rows, way.input.columns, plane=first_input),
+        written=Frame(g.output.rows, g.output.columns, plane=part.first),
         outputs=part.outputs,
         note=part.note,
         off_by=part.off_by,
     )
+    return conv if part.region is None else window(conv, *part.region)
 
 
-def limits(geometry: Callable[[Candidate], Geometry], planes: int = MAX_CHANNELS) -> tuple[Rule, ...]:
-    """The rules that a convolution has to keep for the fields of its jobs."""
+def limits(geometry: Callable[[Candidate], Geometry]) -> tuple[Rule, ...]:
+    """The rules that a convolution has to keep for the fields of its jobs. What else is too big for one job is cut into
+    several (bands.py)."""
 
     def way(c: Candidate) -> Way:
         return choose_way(geometry(c), c.options.chip)
 
     def sizes(c: Candidate) -> int:
-        g, w = geometry(c), way(c)
-        scale = 2 if w.first_pixel else 1
-        return max(w.input.rows, w.input.columns, scale * g.output.rows, scale * g.output.columns)
+        shapes = geometry(c).input, way(c).input, geometry(c).output
+        return max(size for shape in shapes for size in (shape.rows, shape.columns))
 
-    def windows(c: Candidate) -> int:
-        """The furthest coordinate, or number of planes, of the TP job."""
-        g, w = geometry(c), way(c)
-        if w.phases is None:
-            return 0
-        return max(w.phases[0] * w.input.rows, w.phases[1] * w.input.columns, g.input.rows, g.input.columns)
+    def moved(c: Candidate) -> int:
+        """Planes of the TP job, if there is one."""
+        return geometry(c).input.channels if way(c).phases is not None else 0
 
     return (
         Rule(
             "a kernel within the unit's, zeros of a dilation counted, a stride taken away",
             lambda c: max(way(c).kernel) <= c.options.chip.max_kernel,
             lambda c: f"{way(c).kernel[0]}x{way(c).kernel[1]} where {c.options.chip.max_kernel} is most",
+            common.KERNEL_FIELDS,
         ),
         Rule(
-            f"at most {MAX_SIZE} rows and columns, counted before pooling",
-            lambda c: sizes(c) <= MAX_SIZE,
+            f"at most {MAX_FRAME} rows and columns, which is as far as strides reach",
+            lambda c: sizes(c) <= MAX_FRAME,
             lambda c: str(sizes(c)),
+            FRAME_FIELDS,
         ),
         Rule(
-            f"the job that takes away strides and paddings stays within {MAX_WINDOW}",
-            lambda c: windows(c) <= MAX_WINDOW,
-            lambda c: str(windows(c)),
-        ),
-        Rule(
-            f"at most {planes} input planes and {MAX_CHANNELS} output channels",
-            lambda c: way(c).input.channels <= planes and geometry(c).output.channels <= MAX_CHANNELS,
-            lambda c: f"{way(c).input.channels} and {geometry(c).output.channels}",
+            f"at most {MAX_PLANES} input planes, {MAX_MOVED} where strides or paddings are taken away first",
+            lambda c: way(c).input.channels <= MAX_PLANES and moved(c) <= MAX_MOVED,
+            lambda c: f"{way(c).input.channels}" + (f" made of {moved(c)}" if moved(c) else ""),
+            PLANES_FIELDS,
         ),
     )

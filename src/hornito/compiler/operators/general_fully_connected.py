@@ -12,7 +12,7 @@ import numpy as np
 from hornito.compiler.operators import common, general
 from hornito.compiler.operators.convolution import bias_of, unsigned_weights
 from hornito.compiler.operators.fully_connected import RULES as PROVEN_RULES
-from hornito.compiler.operators.general import MAX_PLANES, Geometry, Layer
+from hornito.compiler.operators.general import Geometry, Layer
 from hornito.compiler.operators.per_axis import Weighted, weights_zero
 from hornito.compiler.rules import Candidate, Rule, zero_point
 from hornito.compiler.segment import Segment
@@ -52,7 +52,7 @@ RULES: tuple[Rule, ...] = (
     _SHARED["constant weights and a computed input"],
     _SHARED["a constant int32 bias for each output, or none"],
     _SHARED["an activation of NONE, RELU, or RELU6 on an output whose greatest value is at most 6.0"],
-    *general.limits(_geometry, MAX_PLANES),
+    *general.limits(_geometry),
     *WEIGHTED.rules,
 )
 
