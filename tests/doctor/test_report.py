@@ -50,7 +50,7 @@ JOBS = (
         "failures/000.zip",
     ),
 )
-REPORT = Report("0.1.0", PATIENT, JOBS, 12.5, False, True, ("a", "b"))
+REPORT = Report(PATIENT, JOBS, 12.5, False, True, ("a", "b"), "0.1.0")
 
 
 def write(path: Path, report: Any, names: tuple[str, ...] = ("report.json",)) -> Path:

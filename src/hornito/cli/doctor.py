@@ -3,11 +3,13 @@
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from hornito import __version__
 from hornito.cli.options import add_json, print_json, remark
 
 if TYPE_CHECKING:
@@ -53,15 +55,16 @@ def run(options: argparse.Namespace) -> int:
         progress = stack.enter_context(shown("testing"))
         opener = functools.partial(open_device, name, options.chip, timeout=JOB_TIMEOUT)
         found = examine(opener, judge, recipes=recipes, progress=progress.update)
+        report = dataclasses.replace(found.report, hornito=__version__)
         if stream is not None:
-            pack_report(stream, found.report, found.files)
+            pack_report(stream, report, found.files)
     if options.json:
-        print_json(found.report.as_json())
+        print_json(report.as_json())
     else:
-        _print(found.report)
+        _print(report)
     if options.output is not None:
         remark(f"report: {options.output}")
-    return DEVICE_FAILED if found.report.gone else 0 if found.report.passed else DIFFERS
+    return DEVICE_FAILED if report.gone else 0 if report.passed else DIFFERS
 
 
 def _print(report: "Report") -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hornito import __version__
 from hornito.compiler import Level, Options
 from hornito.compiler.assemble import initialisation
 from hornito.doctor.patient import describe
@@ -76,7 +75,6 @@ def examine(
             if progress:
                 progress(number + 1, len(tests))
         report = Report(
-            __version__,
             patient,
             tuple(results),
             time.monotonic() - begin,

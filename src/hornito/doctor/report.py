@@ -6,7 +6,7 @@ import enum
 import math
 import statistics
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hornito.compiler import Evidence
@@ -79,15 +79,16 @@ class Patient:
 
 @dataclass(frozen=True)
 class Report:
-    """All of a self-test. ``seconds``: how long it took; ``gone``: the device could not be opened again."""
+    """All of a self-test. ``seconds`` it took; ``gone``: the device could not be opened again; ``hornito``: the
+    version that tested."""
 
-    hornito: str
     patient: Patient
     jobs: tuple[JobResult, ...]
     seconds: float
     gone: bool = False
     log_readable: bool = False
-    messages: tuple[str, ...] = field(default=())
+    messages: tuple[str, ...] = ()
+    hornito: str = ""
 
     def count(self, verdict: Verdict) -> int:
         """How many jobs came out so."""
@@ -148,13 +149,13 @@ def from_json(value: Any) -> Report:
         raise BadInput(f"is of the chip {_short(chip)}, which this Hornito does not know")
     jobs = tuple(_job(entry, chip) for entry in top.entries("jobs"))
     return Report(
-        top.text("hornito"),
         _patient(patient, chip),
         jobs,
         top.real("seconds"),
         top.flag("gone"),
         top.flag("log_readable"),
         top.texts("messages"),
+        top.text("hornito"),
     )
 
 

@@ -58,7 +58,8 @@ def selftests() -> Iterator[Recipe]:
                 yield single(family, label, kind, shape, partial(_convolved, form))
         for family, label, shape, append in _OTHERS:
             yield single(family, label, kind, shape, append)
-        yield Recipe("Add", "two_inputs", kind, partial(_sum, kind))
+        yield Recipe("Add", "two_inputs", kind, partial(_sum, (1, 8, 8, 16), kind, Activation.NONE))
+        yield Recipe("Add", "any_size_relu", kind, partial(_sum, (1, 13, 17, 5), kind, Activation.RELU))
         yield Recipe("FullyConnected", "16500_to_8", kind, partial(_long_dense, kind))
         yield from (recipe for recipe in rest if recipe.kind is kind)
 
@@ -91,10 +92,10 @@ def _chain(builder: ModelBuilder, draw: Draw, value: Value) -> Value:
     return convolution(builder, draw, value, Form(32))
 
 
-def _sum(kind: Kind, draw: Draw) -> bytes:
+def _sum(shape: tuple[int, ...], kind: Kind, activation: Activation, draw: Draw) -> bytes:
     builder = ModelBuilder()
-    values = [image(builder, draw, (1, 8, 8, 16), kind, name) for name in ("first", "second")]
-    builder.output(addition(builder, draw, *values))
+    values = [image(builder, draw, shape, kind, name) for name in ("first", "second")]
+    builder.output(addition(builder, draw, values[0], values[1], activation))
     return builder.build()
 
 

@@ -335,5 +335,5 @@ def _tall_sum(kind: Kind, draw: Draw) -> bytes:
     builder = ModelBuilder()
     shape = (1, 16, 8, 8)
     values = [image(builder, draw, shape, kind, name) for name in ("first", "second")]
-    builder.output(addition(builder, draw, *values))
+    builder.output(addition(builder, draw, values[0], values[1]))
     return builder.build()
