@@ -42,6 +42,7 @@ class BitField:
     kind: type[enum.IntEnum] | None = None
     only: tuple[int, ...] | None = None  # the values that are ever written; None: any that fits
     confidence: Confidence = Confidence.REPLAYED
+    source: str = ""  # where the fact was taken from; the structure's own ``SOURCE`` unless a field has another
 
     @property
     def width(self) -> int:
@@ -108,6 +109,7 @@ class Packed:
     """Base of structures of little-endian 32-bit words. Subclasses are frozen dataclasses of ``bits()`` fields."""
 
     WORDS: ClassVar[int]
+    SOURCE: ClassVar[str] = ""
     _layout: ClassVar[dict[str, BitField]]
 
     def __init_subclass__(cls) -> None:
@@ -118,7 +120,7 @@ class Packed:
         for name, value in cls.__dict__.items():
             if not isinstance(value, dataclasses.Field) or _METADATA_KEY not in value.metadata:
                 continue
-            field = BitField(name=name, **value.metadata[_METADATA_KEY])
+            field = BitField(name=name, **{"source": cls.SOURCE} | value.metadata[_METADATA_KEY])
             if not (0 <= field.word < cls.WORDS and 0 <= field.lsb <= field.msb < WORD_BITS):
                 raise TypeError(f"{cls.__name__}.{name}: {field.place} lies outside {cls.WORDS} words of 32 bits")
             if claimed[field.word] & field.mask:

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     from hornito.doctor.selftests import selftests
     from hornito.errors import BadInput, Unsupported
     from hornito.files import atomic_writer
-    from hornito.runtime.devices import find_device, open_device, resolve
+    from hornito.runtime.devices import HERE, find_device, open_device, resolve
 
     name = resolve(options.device)
     chip = find_device(name, options.chip)
@@ -53,7 +53,8 @@ def run(options: argparse.Namespace) -> int:
         stream = stack.enter_context(atomic_writer(options.output)) if options.output is not None else None
         stack.enter_context(judge)
         progress = stack.enter_context(shown("testing"))
-        opener = functools.partial(open_device, name, options.chip, timeout=JOB_TIMEOUT)
+        machine = dataclasses.replace(HERE, timeout=JOB_TIMEOUT)
+        opener = functools.partial(open_device, name, options.chip, machine=machine)
         found = examine(opener, judge, recipes=recipes, progress=progress.update)
         report = dataclasses.replace(found.report, hornito=__version__)
         if stream is not None:

@@ -24,6 +24,7 @@ VERBS = {
     "benchmark": ("benchmark", "measure a model's latency, and compare it with the CPU"),
     "conformance": ("conformance", "compare a device, operator by operator, with LiteRT"),
     "exec": ("exec", "run any program with a virtual NPU as its render node"),
+    "trace": ("trace", "show, compare and analyse what programs send to an NPU"),
     "devices": ("devices", "list the devices found, real and virtual"),
     "serve": ("serve", "lend a device of this machine to another one"),
     "doctor": ("doctor", "test the NPU found here against the virtual one, and write a report"),

@@ -2,27 +2,14 @@
 """What does a submission say, in words? Every word of it as text, the same wherever its buffers lie."""
 
 import hashlib
+from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hornito.bits import Packed
-from hornito.errors import BadStream
-from hornito.hardware.nn import NNDescriptor
-from hornito.hardware.states import PS_NN_INST_ADDR, PS_TP_INST_ADDR, STATES, TAG_ALIGNMENT
-from hornito.hardware.tp import TPDescriptor
+from hornito.stream.annotate import ADDRESS_FIELDS, DESCRIPTORS, Line, LineKind, annotate
 from hornito.stream.submission import STREAM, Buffer, Port, Relocation, Submission
-from hornito.stream.walker import LoadState, Packet, walk
 
-_TRIGGERS: dict[int, type[Packed]] = {PS_NN_INST_ADDR.index: NNDescriptor, PS_TP_INST_ADDR.index: TPDescriptor}
-# Fields that hold addresses, and how far these are shifted right.
-_ADDRESS_FIELDS = {
-    "kernel_address": 6,
-    "in_image_address": 0,
-    "out_image_address": 0,
-    "in_image_base_address": 0,
-    "out_image_base_address": 0,
-}
 _SMALL = 1024  # bytes: contents up to this size are shown whole
 _HEAD = 64  # of larger ones, so many
 _ROW = 32
@@ -37,94 +24,98 @@ def listing(submission: Submission) -> list[str]:
     return _Listing(submission).lines()
 
 
-class _Listing:
+class Names:
+    """Names for a submission's buffers: kind, and order of first mention."""
+
     def __init__(self, submission: Submission) -> None:
         self._submission = submission
         self._names: dict[int, str] = {}
+        self._counts: Counter[str] = Counter()
+
+    def of(self, number: int) -> str:
+        """A buffer's name, by the buffer's number; given when first asked for."""
+        if number not in self._names:
+            kind = self._submission.buffers[number].kind.value
+            self._names[number] = f"{kind}{self._counts[kind]}"
+            self._counts[kind] += 1
+        return self._names[number]
+
+    def all(self) -> dict[int, str]:
+        """Every buffer's name, in the order of mention; those never mentioned come last."""
+        for number in range(len(self._submission.buffers)):
+            self.of(number)
+        return self._names
+
+
+def value_text(line: Line, names: Names) -> str:
+    """A line's value in words: an address as buffer and offset, an enumeration's name, a number."""
+    if line.pointer is not None:
+        pointer = line.pointer
+        text = f"{names.of(pointer.buffer)}{pointer.offset:+#x}"
+        if pointer.relocation is None:
+            return text
+        shift = ADDRESS_FIELDS.get(line.name, 0)
+        odd = "" if pointer.relocation.shift == shift else f" >> {pointer.relocation.shift}?"
+        return f"@{text}{odd}"
+    if line.name in ADDRESS_FIELDS or line.field is None:
+        return f"{line.value:#x}"
+    return line.field.text(line.value)
+
+
+def line_text(line: Line, names: Names) -> str:
+    """A line as listings show it."""
+    index = line.start // 4
+    if line.kind is LineKind.COMMAND:
+        return f"{index:5}  {' '.join(f'{word:08x}' for word in line.words)}  {line.name}"
+    if line.kind in (LineKind.STATE, LineKind.PADDING):
+        start = f"{index:5}  {line.words[0] if line.words else 0:08x}" + ("  fixed point" if line.fixed_point else "")
+        if line.offset > line.start + 4 or line.kind is LineKind.PADDING:
+            start = " " * len(start)
+        if line.kind is LineKind.PADDING:
+            return f"{start}  padding = {line.value:#x}?"
+        name = line.name + (line.state.confidence.mark if line.state is not None else "?")
+        odd = "?" if line.state is not None and line.strange else ""
+        return f"{start}  {name} = {value_text(line, names)}{odd}"
+    if line.field is not None:
+        name = line.name + line.field.confidence.mark
+        return f"         {line.place} {name} = {value_text(line, names)}"
+    if line.kind is LineKind.UNNAMED:
+        return f"         {line.place} unnamed? = {line.value:#010x}"
+    if line.kind is LineKind.MISSING:
+        return f"         ? {line.name}"
+    return f"? {line.name}" if line.kind is LineKind.BROKEN else f"{index:5}  {line.value:08x}  ?"
+
+
+class _Listing:
+    def __init__(self, submission: Submission) -> None:
+        self._submission = submission
+        self._names = Names(submission)
         self._listed: set[int] = set()  # buffers whose contents stand below a trigger
-        self._relocations = {(place.buffer, place.offset): place for place in submission.relocations}
         self._used: set[Relocation] = set()
 
     def lines(self) -> list[str]:
-        lines = [*self._stream()]
-        for number in range(len(self._submission.buffers)):
-            self._name(number)
-        for number, name in self._names.items():
+        lines = []
+        for line in annotate(self._submission):
+            lines.append(line_text(line, self._names))
+            if line.pointer is not None and line.pointer.relocation is not None:
+                self._used.add(line.pointer.relocation)
+            if line.kind is LineKind.FIELD and line.start == 0 and self._is_descriptor_alone(line):
+                self._listed.add(line.holder)
+        for number, name in self._names.all().items():
             lines += self._buffer(number, name)
         lines += [self._left_over(place) for place in self._submission.relocations if place not in self._used]
         lines += [self._port("input", port) for port in self._submission.inputs]
         return lines + [self._port("output", port) for port in self._submission.outputs]
 
+    def _is_descriptor_alone(self, line: Line) -> bool:
+        """The buffer holds nothing behind the descriptor."""
+        if line.holder in self._listed or line.job is None:
+            return False
+        data = self._submission.buffers[line.holder].data
+        return data is not None and not data[4 * DESCRIPTORS[line.job.unit].WORDS :].any()
+
     def _name(self, number: int) -> str:
-        if number not in self._names:
-            kind = self._submission.buffers[number].kind.value
-            self._names[number] = f"{kind}{sum(name.startswith(kind) for name in self._names.values())}"
-        return self._names[number]
-
-    def _stream(self) -> list[str]:
-        words = [int(word) for word in self._submission.stream]
-        lines: list[str] = []
-        done = 0
-        try:
-            for packet in walk(words):
-                lines += self._packet(packet)
-                done = packet.index + len(packet.words)
-        except BadStream as error:
-            lines += [f"? {error}", *(f"{index:5}  {words[index]:08x}  ?" for index in range(done, len(words)))]
-        return lines
-
-    def _packet(self, packet: Packet) -> list[str]:
-        if not isinstance(packet, LoadState):
-            return [f"{packet.index:5}  {' '.join(f'{word:08x}' for word in packet.words)}  {packet.opcode.name}"]
-        lines = []
-        start = f"{packet.index:5}  {packet.words[0]:08x}" + ("  fixed point" if packet.fixed_point else "")
-        for place, value in enumerate(packet.values, 1):
-            index = packet.first + place - 1
-            state = STATES.get(index)
-            name = f"state {index << 2:#07x}?" if state is None else state.name + state.confidence.mark
-            trigger = _TRIGGERS.get(index)
-            text = self._address(STREAM, 4 * (packet.index + place), value, 0, trigger is not None)
-            strange = "?" if state is not None and state.only is not None and value not in state.only else ""
-            lines.append(f"{start}  {name} = {text}{strange}")
-            start = " " * len(start)
-            if trigger is not None:
-                lines += self._descriptor(trigger, value - value % TAG_ALIGNMENT)
-        padding = packet.words[1 + len(packet.values) :]
-        return lines + [f"{start}  padding = {word:#x}?" for word in padding if word]
-
-    def _address(self, holder: int, offset: int, value: int, shift: int, is_address: bool = True) -> str:
-        """A word (or field) as buffer and offset, where it is an address; else as hex."""
-        relocation = self._relocations.get((holder, offset))
-        address = value << shift
-        if relocation is not None and 0 <= relocation.target < len(self._submission.buffers):
-            self._used.add(relocation)
-            base = self._submission.buffers[relocation.target].address
-            odd = f" >> {relocation.shift}?" if relocation.shift != shift else ""
-            return f"@{self._name(relocation.target)}{address - base:+#x}{odd}"
-        number = self._submission.buffer_at(address) if is_address else None
-        if number is None:
-            return f"{value:#x}"
-        return f"{self._name(number)}{address - self._submission.buffers[number].address:+#x}"
-
-    def _descriptor(self, kind: type[Packed], address: int) -> list[str]:
-        number = self._submission.buffer_at(address)
-        buffer = None if number is None else self._submission.buffers[number]
-        if number is None or buffer is None or buffer.data is None or buffer.end - address < 4 * kind.WORDS:
-            return ["         ? no descriptor lies there"]
-        start = address - buffer.address
-        content = buffer.data[start : start + 4 * kind.WORDS]
-        words = np.pad(content, (0, 4 * kind.WORDS - len(content))).view("<u4").tolist()
-        lines = []
-        for line in kind.listing(words):
-            key = line.split(" = ")[0]
-            field = kind.layout().get(key.split(" ")[1].rstrip("?"))
-            if field is not None and field.name in _ADDRESS_FIELDS:
-                value, shift = field.extract(words), _ADDRESS_FIELDS[field.name]
-                line = f"{key} = {self._address(number, start + 4 * field.word, value, shift)}"
-            lines.append(f"         {line}")
-        if start == 0 and not buffer.data[4 * kind.WORDS :].any():
-            self._listed.add(number)
-        return lines
+        return self._names.of(number)
 
     def _buffer(self, number: int, name: str) -> list[str]:
         buffer = self._submission.buffers[number]

@@ -5,6 +5,7 @@ Source: the Linux UAPI header drm.h, by the databook's numbers and sizes.
 """
 
 import enum
+import os
 
 from hornito.uapi.ioctl import S32, U32, U64, Direction, Ioctl, Struct, layout
 
@@ -14,6 +15,8 @@ RENDER_MINOR = 128  # of the first render node
 DRM_TYPE = "d"
 COMMAND_BASE = 0x40  # a driver's own ioctls begin here ...
 COMMAND_END = 0xA0  # ... and end before this number
+# SYNCOBJ_CREATE to SYNCOBJ_EVENTFD; those between that are no business of sync objects are left out.
+SYNCOBJ_COMMANDS = frozenset({*range(0xBF, 0xC6), *range(0xCA, 0xCE), 0xCF})
 
 
 class Cap(enum.IntEnum):
@@ -63,6 +66,10 @@ class GemOpen(Struct):
 class GetCap(Struct):
     capability: U64
     value: U64
+
+
+PRIME_IMPORT, PRIME_EXPORT = 1, 2  # what GET_CAP says of PRIME
+PRIME_FLAGS = os.O_CLOEXEC | os.O_RDWR  # DRM_CLOEXEC, DRM_RDWR
 
 
 @layout

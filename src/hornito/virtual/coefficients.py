@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hornito.hardware import coefficients as v7
 from hornito.hardware.chips import Chip, CoefficientFormat
 from hornito.virtual import coefficients_v8, decoders
-from hornito.virtual.weights import CoefficientReader, KernelShape, Weights, fault
+from hornito.virtual.weights import CoefficientReader, CoreStream, KernelShape, Weights, fault
 
 
 @dataclass(eq=False)
@@ -24,6 +24,7 @@ class _Found:
     kernels: list[NDArray[np.int32]]
     places: list[NDArray[np.int32]]
     values: list[NDArray[np.int16]]
+    streams: list[CoreStream]
 
 
 def _header(shape: KernelShape, chip: Chip) -> int:
@@ -57,10 +58,10 @@ def _decode(blob: NDArray[np.uint8], shape: KernelShape, chip: Chip) -> Weights:
     if not 1 <= shape.per_core <= count:
         raise fault(f"{shape.per_core} kernels per core and superblock do not fit the {count} kernels of a core")
     kernels_in_all = count * len(sizes)
-    found = _Found(np.zeros(kernels_in_all, np.int64), np.zeros(kernels_in_all, np.int64), [], [], [])
+    found = _Found(np.zeros(kernels_in_all, np.int64), np.zeros(kernels_in_all, np.int64), [], [], [], [])
     begin = header
     for core, size in enumerate(sizes):
-        _decode_core(blob[begin : begin + size], core, count, shape, chip, found)
+        _decode_core(blob[begin : begin + size], core, begin, shape, chip, found)
         begin += size
     owners = _owners(found.offsets, shape)
     real = owners >= 0
@@ -71,13 +72,14 @@ def _decode(blob: NDArray[np.uint8], shape: KernelShape, chip: Chip) -> Weights:
     if not real.all():
         kept = outputs >= 0  # padding kernels compute nothing
         outputs, places, values = outputs[kept], places[kept], values[kept]
-    return Weights(biases, outputs, places, values)
+    return Weights(biases, outputs, places, values, tuple(found.streams))
 
 
 def _decode_core(
-    stream: NDArray[np.uint8], core: int, count: int, shape: KernelShape, chip: Chip, found: _Found
+    stream: NDArray[np.uint8], core: int, begin: int, shape: KernelShape, chip: Chip, found: _Found
 ) -> None:
-    """Read one core's stream into ``found``."""
+    """Read one core's stream, which begins at byte ``begin`` of the blob, into ``found``."""
+    count = -(-shape.outputs // min(shape.outputs, chip.nn_cores))
     zrl_bits = int(stream[0])
     if zrl_bits > chip.zrl_bits:
         raise fault(f"core {core}: zero runs of {zrl_bits} bits; the chip has at most {chip.zrl_bits}")
@@ -119,6 +121,8 @@ def _decode_core(
     found.kernels.append(numbers[:weights] + np.int32(core * count))
     found.places.append(places[:weights].copy())
     found.values.append(values[:weights].copy())
+    fields = (tuple(part[mine].tolist()) for part in (found.biases, found.offsets))
+    found.streams.append(CoreStream(begin, len(stream), bit, count, zrl_bits, *fields))
 
 
 def _owners(offsets: NDArray[np.int64], shape: KernelShape) -> NDArray[np.int64]:

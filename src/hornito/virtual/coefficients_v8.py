@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hornito.hardware import coefficients_v8 as v8
 from hornito.hardware.chips import Chip
 from hornito.virtual import decoders
-from hornito.virtual.weights import CoefficientReader, KernelShape, Weights, fault
+from hornito.virtual.weights import CoefficientReader, CoreStream, KernelShape, Weights, fault
 
 _COUNT_BYTES = 2  # with which a core's stream begins: its number of kernels
 _RUN_LENGTH_SIZE = 1  # offset of the byte in the header
@@ -124,8 +124,10 @@ def _decode(blob: NDArray[np.uint8], shape: KernelShape, chip: Chip) -> Weights:
     dealing = _deal(shape, chip)
     channels = [_channels(dealing, core, shape, chip) for core in range(dealing.used)]
     streams = []
+    found = []
     begin = v8.HEADER_BYTES
     for core, size in enumerate(sizes):
+        found.append(CoreStream(begin, _stored(size), size, dealing.count(core)))
         streams.append(_core_bytes(blob[begin : begin + _stored(size)], size, core, dealing.count(core), shape, table))
         begin += _stored(size)
     taps = shape.rows * shape.columns
@@ -146,7 +148,7 @@ def _decode(blob: NDArray[np.uint8], shape: KernelShape, chip: Chip) -> Weights:
     values = (residuals[outputs, at_places] + np.uint8(shape.zero_point)).astype(np.int16) - np.int16(shape.zero_point)
     if shape.depthwise:
         at_places += outputs * taps
-    return Weights(biases, outputs, at_places.astype(np.int32), values)
+    return Weights(biases, outputs, at_places.astype(np.int32), values, tuple(found))
 
 
 def _kernel_bytes(shape: KernelShape) -> int:

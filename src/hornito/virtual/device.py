@@ -15,10 +15,10 @@ from hornito.errors import Unsupported
 from hornito.hardware.chips import Chip, CoefficientFormat
 from hornito.uapi import drm, etnaviv
 from hornito.uapi.ioctl import Direction, Ioctl, Struct, request_direction, request_size
-from hornito.uapi.sync_file import SYNC_IOC_FILE_INFO
-from hornito.virtual import calls_buffers, calls_info, calls_sync, submit, waits
+from hornito.virtual import calls_buffers, calls_info, calls_perfmon, calls_prime, calls_sync, submit, waits
 from hornito.virtual.answers import refuse
 from hornito.virtual.books import Books
+from hornito.virtual.buffers import Buffer
 from hornito.virtual.caller import Caller, FileIdentity
 from hornito.virtual.client import OpenFile
 from hornito.virtual.fences import Pending
@@ -37,8 +37,8 @@ _TABLE: dict[int, tuple[Ioctl[Any], _Handler]] = {
         (drm.GEM_FLINK, calls_buffers.by_name),
         (drm.GEM_OPEN, calls_buffers.by_name),
         (drm.GET_CAP, calls_info.get_cap),
-        (drm.PRIME_HANDLE_TO_FD, calls_buffers.prime),
-        (drm.PRIME_FD_TO_HANDLE, calls_buffers.prime),
+        (drm.PRIME_HANDLE_TO_FD, calls_prime.handle_to_fd),
+        (drm.PRIME_FD_TO_HANDLE, calls_prime.fd_to_handle),
         (etnaviv.GET_PARAM, calls_info.get_param),
         (etnaviv.GEM_NEW, calls_buffers.gem_new),
         (etnaviv.GEM_INFO, calls_buffers.gem_info),
@@ -46,7 +46,10 @@ _TABLE: dict[int, tuple[Ioctl[Any], _Handler]] = {
         (etnaviv.GEM_CPU_FINI, calls_buffers.cpu_fini),
         (etnaviv.GEM_SUBMIT, submit.gem_submit),
         (etnaviv.WAIT_FENCE, waits.wait_fence),
+        (etnaviv.GEM_USERPTR, calls_buffers.gem_userptr),
         (etnaviv.GEM_WAIT, waits.gem_wait),
+        (etnaviv.PM_QUERY_DOM, calls_perfmon.query_domain),
+        (etnaviv.PM_QUERY_SIG, calls_perfmon.query_signal),
     )
 }
 
@@ -104,22 +107,20 @@ class VirtualDevice:
             self._books.release(file)
 
     def sweep(self) -> list[OpenFile]:
-        """Release what clients have closed, or left behind when they died: open files (told here) and sync files.
+        """Release what clients have closed, or left behind when they died: open files (told here), sync files and
+        dma-bufs.
 
         ``pool.wake_fd`` says when it is worth while.
         """
         with self._books.lock:
-            self._books.sync_files.sweep()
-            ended = [self._books.files[number] for number in self._books.pool.gone()]
-            for file in ended:
-                self._books.release(file)
-            return ended
+            return self._books.sweep()
 
     def check_map(self, file: OpenFile, length: int, offset: int) -> None:
-        """Raises OSError with EINVAL for a part of the pool that is no buffer of that file, or none whole."""
+        """Raises OSError with EINVAL for all but the beginning of a buffer of that file."""
         with self._books.lock:
             self._books.check_alive()
-            if not any(b.offset == offset and 0 < length <= b.size for b in file.handles.values()):
+            buffers = (buffer for buffer in file.handles.values() if buffer.user is None)
+            if not any(b.offset == offset and 0 < length <= b.size for b in buffers):
                 raise refuse(errno.EINVAL)
 
     def messages(self, file: OpenFile) -> list[str]:
@@ -172,7 +173,8 @@ class VirtualDevice:
                 raise refuse(errno.ENOTTY)
             entry = _TABLE.get(request & 0xFF)
             if entry is None:
-                raise refuse(errno.EINVAL)
+                # A driver that has no sync objects is asked for them in vain, but the calls are known.
+                raise refuse(errno.EOPNOTSUPP if request & 0xFF in drm.SYNCOBJ_COMMANDS else errno.EINVAL)
             _call(entry[0], lambda struct: entry[1](self._books, file, struct, caller), request, arg, caller)
 
     def is_sync_file(self, identity: FileIdentity) -> bool:
@@ -180,17 +182,26 @@ class VirtualDevice:
         with self._books.lock:
             return self._books.sync_files.find(identity) is not None
 
+    def is_dma_buf(self, identity: FileIdentity) -> bool:
+        """A descriptor of that identity is a dma-buf of ours."""
+        with self._books.lock:
+            return self._books.dma_bufs.find(identity) is not None
+
     def sync_call(self, identity: FileIdentity, request: int, arg: ctypes.Structure | int, caller: Caller) -> None:
-        """One ioctl on a sync file. Raises OSError: EBADF for what is none of ours, ENOTTY; Pending."""
+        """One ioctl on a sync file or a dma-buf. Raises OSError: EBADF for what is neither, ENOTTY; Pending."""
         request &= 0xFFFFFFFF
         with self._books.lock:
             self._books.check_alive()
-            file: SyncFile | None = self._books.sync_files.find(identity)
+            file: SyncFile | Buffer | None = self._books.sync_files.find(identity)
+            entry = calls_sync.SYNC_FILE_CALLS.get(request)
+            if file is None:
+                file = self._books.dma_bufs.find(identity)
+                entry = calls_sync.DMA_BUF_CALLS.get(request)
             if file is None:
                 raise refuse(errno.EBADF)
-            if request != SYNC_IOC_FILE_INFO.number:
+            if entry is None:
                 raise refuse(errno.ENOTTY)
-            _call(SYNC_IOC_FILE_INFO, lambda info: calls_sync.file_info(file, info), request, arg, caller)
+            _call(entry[0], lambda struct: entry[1](self._books, file, struct, caller), request, arg, caller)
 
 
 def _call(

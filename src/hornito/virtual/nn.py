@@ -47,10 +47,11 @@ class ReadyLayer:
 
 @dataclass(frozen=True, eq=False)
 class _Decoded:
-    """Coefficients as they were in memory, and what became of them."""
+    """Coefficients as they were in memory, what became of them, and the whole job's work."""
 
     blob: NDArray[np.uint8]
     convolution: Convolution
+    work: Work
 
     @property
     def nbytes(self) -> int:
@@ -95,13 +96,12 @@ class NNUnit:
             if len(self._layers) >= _LAYERS_KEPT:
                 self._layers.clear()
             self._layers[key] = layer
-        decoded = self._convolution(space, key, layer.shape, coefficients)
-        size = len(decoded.blob)
-        work = layer.work + Work(coefficient_bytes=size, read=size)
-        return ReadyLayer(work, layer, decoded.convolution, source, destination)
+        decoded = self._convolution(space, key, layer, coefficients)
+        return ReadyLayer(decoded.work, layer, decoded.convolution, source, destination)
 
-    def _convolution(self, space: AddressSpace, key: bytes, shape: KernelShape, address: int) -> _Decoded:
+    def _convolution(self, space: AddressSpace, key: bytes, layer: Layer, address: int) -> _Decoded:
         """The decoded coefficients that memory holds now."""
+        shape = layer.shape
         try:
             header = space.view(address, self._reader.header(shape, self._chip))
             size = self._reader.size(header, shape, self._chip)
@@ -120,7 +120,7 @@ class NNUnit:
         convolution = prepare(
             weights, shape.outputs, shape.planes, shape.rows * shape.columns, ARITHMETIC[self._chip.nn_version].centre
         )
-        decoded = _Decoded(kept, convolution)
+        decoded = _Decoded(kept, convolution, layer.work + Work(coefficient_bytes=size, read=size))
         self._keep((key, address), decoded)
         return decoded
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """How does the virtual kernel follow a client's pointers? By the one reader and writer of memory that can't crash."""
 
+import contextlib
 import ctypes
 import errno
+import mmap
 import os
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -21,6 +23,7 @@ for _call in (_libc.process_vm_readv, _libc.process_vm_writev):
     ]
 
 _ADDRESSES = 1 << 64
+_PAGE = mmap.PAGESIZE
 
 
 class UserMemory:
@@ -42,6 +45,43 @@ class UserMemory:
         if content:
             here = (ctypes.c_char * len(content)).from_buffer_copy(content)
             self._transfer(_libc.process_vm_writev, here, address, len(content))
+
+    @property
+    def process(self) -> int:
+        """The process that ``pid``, which may be a thread's, belongs to. Raises OSError with ESRCH."""
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/{self.pid}/status", encoding="ascii") as status:
+            for line in status:
+                if line.startswith("Tgid:"):
+                    return int(line.split()[1])
+        raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))
+
+    def pin(self, address: int, length: int, writable: bool) -> "PinnedMemory":
+        """Take hold of what is mapped there, all readable, and writable if so wanted. Raises OSError with EFAULT."""
+        try:
+            fd = os.open(f"/proc/{self.pid}/mem", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT)) from None
+        try:
+            self._check_access(address, length, "w" if writable else "r")
+        except OSError:
+            os.close(fd)
+            raise
+        return PinnedMemory(fd, address, length)
+
+    def _check_access(self, address: int, length: int, wanted: str) -> None:
+        reached = address
+        with contextlib.suppress(OSError), open(f"/proc/{self.pid}/maps", encoding="utf-8", errors="replace") as maps:
+            for line in maps:
+                place, access = line.split(maxsplit=2)[:2]
+                start, _, end = place.partition("-")
+                if int(end, 16) <= reached:
+                    continue
+                if int(start, 16) > reached or wanted not in access:
+                    break
+                reached = int(end, 16)
+                if reached >= address + length:
+                    return
+        raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
 
     def _transfer(
         self, call: "ctypes._FuncPointer", here: "ctypes.Array[ctypes.c_char]", there: int, length: int
@@ -73,3 +113,35 @@ class UserMemory:
         if done != len(here):
             raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
         return True
+
+
+class PinnedMemory:
+    """``length`` bytes of a process's memory from ``address`` on, for as long as it has them: once it has unmapped
+    them, ended or become another program, nothing is read or written any more. ``fd``: of its memory, ours to close."""
+
+    def __init__(self, fd: int, address: int, length: int) -> None:
+        self._fd = fd
+        self._address = address
+        self._length = length
+
+    def read(self, into: memoryview) -> None:
+        """Bring ``into``, of the same length, up to date; pages that are gone stay as they are in it."""
+        done = self._read(into, 0)
+        while done < self._length:  # where a page is gone, those behind it may be there
+            page = done // _PAGE * _PAGE + _PAGE
+            done = page + self._read(into[page:], page) if page < self._length else self._length
+
+    def write(self, offset: int, content: bytes) -> None:
+        """Put ``content`` there, as far as the pages are there."""
+        with contextlib.suppress(OSError):
+            os.pwrite(self._fd, content, self._address + offset)
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self._fd)
+
+    def _read(self, into: memoryview, offset: int) -> int:
+        try:
+            return os.preadv(self._fd, [into], self._address + offset)
+        except OSError:
+            return 0

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hornito.hardware.chips import Chip
+from hornito.hardware.nn import NNDescriptor
 from hornito.virtual.faults import Fault
 
 
@@ -27,15 +28,38 @@ class KernelShape:
     depthwise: bool = False
 
 
+def shape_of(d: NNDescriptor) -> KernelShape:
+    """What a descriptor says about its coefficients."""
+    return KernelShape(
+        *(d.out_image_z_size, d.channels, d.kernel_y_size, d.kernel_xy_size, d.kernels_per_core, d.coef_zero_point),
+        *(d.out_image_x_stride * d.out_image_y_stride, bool(d.depthwise)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class CoreStream:
+    """One core's stream as it was found: its place in the blob (bytes), the bits of it that are used, its kernels, and
+    on version 7 the width of its zero runs (bits) and each kernel's two fields, in the order of the stream."""
+
+    begin: int
+    size: int
+    bits: int
+    kernels: int
+    zrl_bits: int | None = None
+    biases: tuple[int, ...] = ()
+    offsets: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Weights:
     """Biases, one an output channel, and every non-zero weight: its output channel, its place (input channel, row,
-    column counted as one index) and its value with the zero point subtracted."""
+    column counted as one index) and its value with the zero point subtracted. And the streams that held them."""
 
     biases: NDArray[np.int64]
     outputs: NDArray[np.int64]
     places: NDArray[np.int32]
     values: NDArray[np.int16]
+    streams: tuple[CoreStream, ...] = ()
 
 
 @dataclass(frozen=True)

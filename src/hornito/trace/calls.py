@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""What does a recorded call say, by name and field? From the tables of ``hornito.uapi``."""
+
+import ctypes
+import errno
+from typing import Any
+
+from hornito.trace.records import Call
+from hornito.uapi.ioctl import Struct
+from hornito.uapi.tables import ioctl_name, ioctl_of
+
+_RAW = 64  # bytes of an unknown argument that are shown
+
+
+def name_of(call: Call) -> str:
+    """The ioctl's name, without what all have in common."""
+    return ioctl_name(call.request).removeprefix("DRM_IOCTL_")
+
+
+def arguments(call: Call, content: bytes) -> dict[str, Any]:
+    """The fields of the argument as sent or returned; an unknown struct is {"bytes": hex}."""
+    ioctl = ioctl_of(call.request)
+    if ioctl is None or len(content) < ctypes.sizeof(ioctl.struct):
+        return {"bytes": content.hex()} if content else {}
+    return _fields(ioctl.struct.from_buffer_copy(content))
+
+
+def _fields(struct: Struct) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in struct.names():
+        value = getattr(struct, name)
+        if isinstance(value, Struct):
+            value = _fields(value)
+        elif isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
+        if name != "pad" or value:
+            found[name] = value
+    return found
+
+
+def changes(call: Call) -> dict[str, Any]:
+    """The fields that the kernel changed."""
+    before, after = arguments(call, call.sent), arguments(call, call.returned)
+    return {name: value for name, value in after.items() if before.get(name) != value}
+
+
+def text_of(call: Call) -> str:
+    """One line, as strace has them: time, thread, call, result, what came back, how long it took."""
+    found = f"{call.time / 1e9:12.6f} [{call.thread}] {name_of(call)}({_listed(arguments(call, call.sent))})"
+    if call.errno:
+        known = errno.errorcode.get(call.errno, "")
+        return f"{found} = -1 {known or call.errno} <{call.duration / 1e9:.6f}>"
+    changed = changes(call)
+    back = f" {{{_listed(changed)}}}" if changed else ""
+    return f"{found} = {call.result}{back} <{call.duration / 1e9:.6f}>"
+
+
+def _listed(fields: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={_shown(value)}" for name, value in fields.items())
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{_listed(value)}}}"
+    if isinstance(value, int):
+        return hex(value) if abs(value) >= 1 << 16 else str(value)
+    return repr(value if len(value) <= _RAW else f"{value[:_RAW]}...")

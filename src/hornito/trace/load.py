@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""What kind of file is it, and what recording does it make? One answer for every verb that takes files."""
+
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hornito.errors import BadInput
+from hornito.trace.reader import is_trace, open_trace
+from hornito.trace.records import Recording
+
+_SUBMISSION_FILE = "s0_stream.npy"  # the entry that every submission file has
+_START = 32
+DUMP_NAME = re.compile(r"mesa-(?P<what>nn|tp|compressed|cmd|input|output)-(?P<job>\d{3,9})-(?P<part>\d{3,9})\.bin")
+
+
+def load(path: str | Path) -> Recording:
+    """A recording (``.trace``), a submission file (``.npz``), or a folder or file of Mesa's ``dump_shaders``.
+
+    Raises BadInput for a file that is none of these, or is broken.
+    """
+    return load_all([path])[0]
+
+
+def load_all(paths: Sequence[str | Path]) -> list[Recording]:
+    """Several files as recordings, in order; Mesa's dumps among them, which hold a buffer each, make one together."""
+    found: list[Recording] = []
+    dumps = [path for path in map(Path, paths) if _is_dump(path)]
+    files = [path for path in dumps if path.is_file()]
+    for path in map(Path, paths):
+        if path in dumps:
+            group = files if path.is_file() else [path]
+            if path == group[0]:
+                from hornito.trace.mesa_dump import read_dump
+
+                found.append(read_dump(group))
+        else:
+            found.append(_load_file(path))
+    return found
+
+
+def _is_dump(path: Path) -> bool:
+    """Is it a file that Mesa's driver dumped, or a folder that has some?"""
+    if path.is_dir():
+        return any(DUMP_NAME.fullmatch(entry.name) for entry in path.iterdir())
+    return DUMP_NAME.fullmatch(path.name) is not None and path.exists()
+
+
+def _load_file(path: Path) -> Recording:
+    if path.is_dir():
+        raise BadInput(f"{path}: is a folder without files of Mesa's dumps (mesa-nn-000-000.bin)")
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START)
+    except OSError as error:
+        raise BadInput(f"{path}: can't be read ({error.strerror})") from error
+    if is_trace(start):
+        return open_trace(path)
+    for looks_so, read in _READERS:
+        if looks_so(path, start):
+            return read(path)
+    raise BadInput(
+        f"{path}: is no recording (.trace), no submission file (.npz) and no file of Mesa's dumps (mesa-nn-000-000.bin)"
+    )
+
+
+def _is_archive(path: Path, start: bytes) -> bool:
+    if not start.startswith(b"PK"):
+        return False
+    try:
+        with zipfile.ZipFile(path) as file:
+            return _SUBMISSION_FILE in file.namelist()
+    except (zipfile.BadZipFile, OSError, NotImplementedError):
+        return path.suffix == ".npz"  # whose reader says what is wrong with it
+
+
+def _read_archive(path: Path) -> Recording:
+    from hornito.stream import read_archive
+    from hornito.trace.submissions import from_archive
+
+    return from_archive(str(path), read_archive(path))
+
+
+# What a file looks like, and what reads it then. Reports of 'hornito doctor' and core dumps join here.
+_READERS: list[tuple[Callable[[Path, bytes], bool], Callable[[Path], Recording]]] = [(_is_archive, _read_archive)]

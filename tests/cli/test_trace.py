@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""Does ``hornito trace`` show what it is asked for, and refuse the rest in one line?"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hornito.cli import pager
+from tests.cli.conftest import Hornito
+from tests.compiler.networks import Layer
+from tests.trace import samples
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return samples.recorded(tmp_path_factory.mktemp("recordings") / "layer.trace")
+
+
+def test_show_prints_plain_text_into_a_pipe(hornito: Hornito, path: Path) -> None:
+    outcome = hornito("trace", "show", path)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.lines[0] == f"{path}: test, chip vipnano-qi-88-0, program argument"
+    assert "\x1b" not in outcome.out
+
+
+def test_show_colours_when_told_to(hornito: Hornito, path: Path) -> None:
+    assert "\x1b[33m  job 1:" in hornito("trace", "show", path, "--color", "always").out
+
+
+def test_show_selects(hornito: Hornito, path: Path) -> None:
+    outcome = hornito("trace", "show", path, "--job", "1", "--unit", "nn", "--field", "kernel_*size")
+    assert [line.split(" = ")[0].split()[-1] for line in outcome.lines if " = " in line] == [
+        "kernel_xy_size",
+        "kernel_z_size",
+        "kernel_y_size",
+    ]
+    assert "submit 1: " in hornito("trace", "show", path, "--calls").out
+
+
+def test_show_json_is_json(hornito: Hornito, path: Path) -> None:
+    found = json.loads(hornito("trace", "show", path, "--json").out)
+    assert found["chip"] == "vipnano-qi-88-0"
+    assert found["problem"] == ""
+    assert sum(event["event"] == "submit" for event in found["events"]) == 2
+
+
+def test_weights_are_given_as_arrays(hornito: Hornito, path: Path, tmp_path: Path) -> None:
+    outcome = hornito("trace", "show", path, "--weights", "1.1", "-o", tmp_path / "w.npz")
+    assert (outcome.code, outcome.out) == (0, "")
+    expected = Layer().weights.transpose(0, 3, 1, 2)  # the stream's order is output, input, row, column
+    with np.load(tmp_path / "w.npz") as found:
+        assert np.array_equal(found["weights"], expected)
+        assert len(found["biases"]) == 8
+        assert found["zero_point"] == 7
+    text = hornito("trace", "show", path, "--weights", "1").out
+    assert "output 7: bias" in text
+    found = json.loads(hornito("trace", "show", path, "--weights", "1", "--json").out)
+    assert np.array_equal(np.array(found["weights"]), expected)
+
+
+def test_a_cut_recording_is_shown_up_to_the_cut(hornito: Hornito, path: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.trace").write_bytes(path.read_bytes()[:-40])
+    outcome = hornito("trace", "show", tmp_path / "cut.trace")
+    assert outcome.code == 0
+    assert "cut.trace: cut " in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert "submit 1" in outcome.out
+
+
+def test_import_makes_a_recording(hornito: Hornito, path: Path, tmp_path: Path) -> None:
+    outcome = hornito("trace", "import", path, "-o", tmp_path / "copy.trace")
+    assert outcome.code == 0
+    shown = hornito("trace", "show", tmp_path / "copy.trace").lines
+    assert shown[1:] == hornito("trace", "show", path).lines[1:]
+
+
+@pytest.mark.parametrize(
+    "arguments,text",
+    [
+        (["show", "none.trace"], "No such file"),
+        (["show", "{path}", "--job", "x"], "is no job"),
+        (["show", "{path}", "--chip", "z80"], "unknown chip 'z80'"),
+        (["show", "{path}", "--weights", "0"], "submit 1 has no NN job 0; it has 1"),
+        (["show", "{path}", "--weights", "5.0"], "has no submit 5"),
+        (["show", "{path}", "-o", "w.npz"], "--weights JOB"),
+        (["show"], "required: F"),
+        ([], "required: ACTION"),
+        (["import", "{path}", "-o", "{path}"], "is read as well"),
+        (["import", "{path}", "{path}", "-o", "x.trace"], "one by one"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(
+    hornito: Hornito, path: Path, arguments: list[str], text: str
+) -> None:
+    outcome = hornito("trace", *(argument.format(path=path) for argument in arguments))
+    assert outcome.code == 2
+    assert len(outcome.err.splitlines()) == 1
+    assert text in outcome.err
+
+
+@pytest.mark.parametrize(
+    "choice,environment,expected",
+    [("auto", {}, False), ("always", {"NO_COLOR": "1"}, True), ("never", {}, False)],
+)
+def test_colours_follow_choice_and_terminal(
+    monkeypatch: pytest.MonkeyPatch, choice: str, environment: dict[str, str], expected: bool
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert pager.wants_colour(choice) is expected
+
+
+def run_on_terminal(arguments: list[str], environment: dict[str, str]) -> str:
+    """What a program prints to a terminal."""
+    import pty
+    import subprocess
+    import sys
+
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "hornito.cli.main", *arguments]
+    with subprocess.Popen(command, stdout=slave, stdin=slave, env=os.environ | environment) as process:
+        os.close(slave)
+        found = b""
+        while True:
+            try:
+                part = os.read(master, 65536)
+            except OSError:  # the last writer has closed it
+                break
+            if not part:
+                break
+            found += part
+        process.wait(timeout=60)
+    os.close(master)
+    return found.decode()
+
+
+def test_a_terminal_gets_pager_and_colour(path: Path, tmp_path: Path) -> None:
+    script = tmp_path / "pager"
+    script.write_text("#!/bin/sh\necho PAGED $LESS\ncat\n")
+    script.chmod(0o755)
+    environment = {"PAGER": str(script), "TERM": "xterm", "NO_COLOR": ""}
+    show = ["trace", "show", str(path), "--calls"]
+    assert run_on_terminal(show, environment).startswith("PAGED FRX\r\n\x1b[1m")
+    assert "\x1b" not in run_on_terminal(show, environment | {"NO_COLOR": "1"})
+    assert "PAGED" not in run_on_terminal([*show, "--no-pager"], environment)
+    assert "PAGED" not in run_on_terminal(show, environment | {"PAGER": ""})
+
+
+def test_a_pager_that_is_left_early_ends_the_output(path: Path) -> None:
+    found = run_on_terminal(["trace", "show", str(path)], {"PAGER": "head -n 1", "NO_COLOR": "1"})
+    assert len(found.splitlines()) == 1
