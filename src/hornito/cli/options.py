@@ -50,6 +50,23 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", metavar="N", type=positive, help="threads of the CPU's share of the work")
 
 
+def add_fault(parser: argparse.ArgumentParser) -> None:
+    """``--fault``."""
+    parser.add_argument(
+        "--fault",
+        metavar="KIND@N",
+        action="append",
+        help="let the virtual NPU fail: hang, mmu, irq or lost at its Nth submission, alloc at its Nth buffer",
+    )
+
+
+def fault_plan(options: argparse.Namespace) -> Any:
+    """What ``--fault`` asks for, or None. Raises BadInput."""
+    from hornito.virtual.injection import FaultPlan
+
+    return FaultPlan.parse(options.fault) if options.fault else None
+
+
 def part(text: str) -> float:
     """A number above 0, at most 1."""
     try:
@@ -109,8 +126,13 @@ def device_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """The arguments of ``Interpreter`` that say where a model runs."""
     from hornito.cli.progress import preparation
 
+    device = options.device
+    if getattr(options, "fault", None):
+        from hornito.runtime import open_device
+
+        device = open_device(device, options.chip, preparation(), faults=fault_plan(options))
     return {
-        "device": options.device,
+        "device": device,
         "chip": options.chip,
         "plan_level": options.plan,
         "disable": options.disable,
