@@ -42,7 +42,7 @@ def test_bad_text_is_refused_in_one_line(text: str, words: str) -> None:
 
 
 def test_every_kind_stands_in_the_manual() -> None:
-    table = (Path(__file__).parents[2] / "docs" / "virtual-kernel.md").read_text()
+    table = (Path(__file__).parents[2] / "docs" / "faults.md").read_text()
     assert re.findall(r"^\| `(\w+)@N` \|", table, re.MULTILINE) == list(Kind)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What is to go wrong, and when? Faults that a user asks for (``--fault KIND@N``), to see how programs recover.
 
-docs/virtual-kernel.md has the table of kinds.
+docs/faults.md has the table of kinds.
 """
 
 import enum
