@@ -16,7 +16,7 @@ from hornito.virtual.counters import CounterRequest, shown
 from hornito.virtual.pool import Pool
 from hornito.virtual.surroundings import after, before
 from hornito.virtual.timeline import Counters
-from tests.fake_executor import FAULT, NOTHING, stream
+from tests.fake_executor import BYTES_A_MILLISECOND, FAULT, LAST, NOTHING, stream
 from tests.virtual.client import SOFTPIN, VA, Client, fails
 
 PRE, POST = PmrFlag.PROCESS_PRE, PmrFlag.PROCESS_POST
@@ -94,6 +94,24 @@ def test_sequence_stands_in_the_first_word_once_the_job_has_run(client: Client) 
     client.wait(done.fence)
     view = client.map(handle)
     assert struct.unpack("<I", view[:4]) == (77,)
+
+
+def test_counters_run_on_from_job_to_job_in_modelled_time(client: Client) -> None:
+    cycles, reads = {"domain": 0, "signal": 0}, {"domain": 7, "signal": 0}
+    seen = []
+    for milliseconds in (2, 3):
+        wanted = [
+            cycles | {"read_offset": 1, "flags": PRE},
+            cycles | {"read_offset": 2, "flags": POST},
+            reads | {"read_offset": 3, "flags": POST},
+        ]
+        done, handle = submit(client, (LAST, 0, milliseconds), *wanted)
+        client.wait(done.fence)
+        seen.append(struct.unpack("<3I", client.map(handle)[4:16]))
+    clock = 800_000  # cycles a millisecond of the A311D
+    expected = [(0, 2 * clock), (2 * clock, 5 * clock)]
+    assert [first for *first, _ in seen] == [[pytest.approx(value, rel=0.01) for value in pair] for pair in expected]
+    assert [read for *_, read in seen] == [2 * BYTES_A_MILLISECOND // 8, 5 * BYTES_A_MILLISECOND // 8]
 
 
 def test_killed_job_leaves_no_sequence(client: Client) -> None:

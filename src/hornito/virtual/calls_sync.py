@@ -6,8 +6,7 @@ jobs of one timeline only the last counts.
 """
 
 import errno
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from hornito.uapi.dma_buf import (
     DMA_BUF_IOCTL_EXPORT_SYNC_FILE,
@@ -17,7 +16,6 @@ from hornito.uapi.dma_buf import (
     DmaBufSyncFile,
     Sync,
 )
-from hornito.uapi.ioctl import Ioctl
 from hornito.uapi.messages import DEVICE
 from hornito.uapi.sync_file import (
     SIGNALLED,
@@ -30,6 +28,7 @@ from hornito.uapi.sync_file import (
     SyncSetDeadline,
 )
 from hornito.virtual.answers import refuse
+from hornito.virtual.arguments import by_number
 from hornito.virtual.books import Books
 from hornito.virtual.buffers import Buffer
 from hornito.virtual.caller import Caller
@@ -136,20 +135,13 @@ def _fence(buffer: Buffer, flags: int) -> Fence | None:
     return buffer.last_use if flags & Sync.WRITE else buffer.last_write
 
 
-_Handler = Callable[[Books, Any, Any, Caller], None]
-SYNC_FILE_CALLS: dict[int, tuple[Ioctl[Any], _Handler]] = {
-    spec.number: (spec, handler)
-    for spec, handler in (
-        (SYNC_IOC_MERGE, merge),
-        (SYNC_IOC_FILE_INFO, file_info),
-        (SYNC_IOC_SET_DEADLINE, set_deadline),
-    )
-}
-DMA_BUF_CALLS: dict[int, tuple[Ioctl[Any], _Handler]] = {
-    spec.number: (spec, handler)
-    for spec, handler in (
+SYNC_FILE_CALLS = by_number(
+    ((SYNC_IOC_MERGE, merge), (SYNC_IOC_FILE_INFO, file_info), (SYNC_IOC_SET_DEADLINE, set_deadline))
+)
+DMA_BUF_CALLS = by_number(
+    (
         (DMA_BUF_IOCTL_SYNC, sync),
         (DMA_BUF_IOCTL_EXPORT_SYNC_FILE, export_sync_file),
         (DMA_BUF_IOCTL_IMPORT_SYNC_FILE, import_sync_file),
     )
-}
+)

@@ -9,29 +9,25 @@ import ctypes
 import errno
 import weakref
 from collections.abc import Callable
-from typing import Any
 
 from hornito.errors import Unsupported
 from hornito.hardware.chips import Chip, CoefficientFormat
 from hornito.uapi import drm, etnaviv
-from hornito.uapi.ioctl import Direction, Ioctl, Struct, request_direction, request_size
 from hornito.virtual import calls_buffers, calls_info, calls_perfmon, calls_prime, calls_sync, submit, waits
 from hornito.virtual.answers import refuse
+from hornito.virtual.arguments import by_command
 from hornito.virtual.books import Books
 from hornito.virtual.buffers import Buffer
 from hornito.virtual.caller import Caller, FileIdentity
 from hornito.virtual.client import OpenFile
-from hornito.virtual.fences import Pending
 from hornito.virtual.injection import FaultPlan
 from hornito.virtual.jobs import AddressSpace, Executor
 from hornito.virtual.pool import Pool
 from hornito.virtual.sync_files import SyncFile
 from hornito.virtual.timeline import Counters
 
-_Handler = Callable[[Books, OpenFile, Any, Caller], None]
-_TABLE: dict[int, tuple[Ioctl[Any], _Handler]] = {
-    spec.nr: (spec, handler)
-    for spec, handler in (
+_CALLS = by_command(
+    (
         (drm.VERSION, calls_info.version),
         (drm.GEM_CLOSE, calls_buffers.gem_close),
         (drm.GEM_FLINK, calls_buffers.by_name),
@@ -51,7 +47,8 @@ _TABLE: dict[int, tuple[Ioctl[Any], _Handler]] = {
         (etnaviv.PM_QUERY_DOM, calls_perfmon.query_domain),
         (etnaviv.PM_QUERY_SIG, calls_perfmon.query_signal),
     )
-}
+)
+_DRM_LETTER = ord(drm.DRM_TYPE)
 
 
 class VirtualDevice:
@@ -169,13 +166,13 @@ class VirtualDevice:
             self._books.check_alive()
             if file.closed:
                 raise refuse(errno.EBADF)
-            if request >> 8 & 0xFF != ord(drm.DRM_TYPE):
+            if request >> 8 & 0xFF != _DRM_LETTER:
                 raise refuse(errno.ENOTTY)
-            entry = _TABLE.get(request & 0xFF)
-            if entry is None:
+            answer = _CALLS.get(request & 0xFF)
+            if answer is None:
                 # A driver that has no sync objects is asked for them in vain, but the calls are known.
                 raise refuse(errno.EOPNOTSUPP if request & 0xFF in drm.SYNCOBJ_COMMANDS else errno.EINVAL)
-            _call(entry[0], lambda struct: entry[1](self._books, file, struct, caller), request, arg, caller)
+            answer(self._books, file, request, arg, caller)
 
     def is_sync_file(self, identity: FileIdentity) -> bool:
         """A descriptor of that identity is a sync file of ours."""
@@ -193,44 +190,12 @@ class VirtualDevice:
         with self._books.lock:
             self._books.check_alive()
             file: SyncFile | Buffer | None = self._books.sync_files.find(identity)
-            entry = calls_sync.SYNC_FILE_CALLS.get(request)
+            answer = calls_sync.SYNC_FILE_CALLS.get(request)
             if file is None:
                 file = self._books.dma_bufs.find(identity)
-                entry = calls_sync.DMA_BUF_CALLS.get(request)
+                answer = calls_sync.DMA_BUF_CALLS.get(request)
             if file is None:
                 raise refuse(errno.EBADF)
-            if entry is None:
+            if answer is None:
                 raise refuse(errno.ENOTTY)
-            _call(entry[0], lambda struct: entry[1](self._books, file, struct, caller), request, arg, caller)
-
-
-def _call(
-    spec: Ioctl[Any], handler: Callable[[Any], None], request: int, arg: ctypes.Structure | int, caller: Caller
-) -> None:
-    """Hand ``arg`` to its handler. A struct of the right type directly; anything else as DRM does: cut or filled with
-    zeros to the kernel's own size, and copied back even if the call fails."""
-    if request == spec.number and type(arg) is spec.struct:
-        handler(arg)
-        return
-    pointer = arg if isinstance(arg, int) else ctypes.addressof(arg)
-    directions = request_direction(request) & spec.direction
-    size = ctypes.sizeof(spec.struct)
-    asked = request_size(request)
-    content = bytearray(size)
-    if directions & Direction.WRITE:
-        given = caller.read(pointer, asked)
-        content[: min(size, asked)] = given[:size]
-    struct: Struct = spec.struct.from_buffer(content)
-    try:
-        handler(struct)
-    except Pending:
-        raise  # nothing has been answered yet
-    except BaseException:
-        _copy_back(caller, pointer, content[:asked], directions)
-        raise
-    _copy_back(caller, pointer, content[:asked], directions)
-
-
-def _copy_back(caller: Caller, pointer: int, content: bytearray, directions: Direction) -> None:
-    if directions & Direction.READ:
-        caller.write(pointer, bytes(content))
+            answer(self._books, file, request, arg, caller)

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import mmap
 import os
+import threading
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -26,6 +27,20 @@ _ADDRESSES = 1 << 64
 _PAGE = mmap.PAGESIZE
 
 
+class _Scratch(threading.local):
+    """A thread's own page for what is small: making one for each call would take longer than the call."""
+
+    def __init__(self) -> None:
+        self.bytes = bytearray(_PAGE)
+        self.here = (ctypes.c_char * _PAGE).from_buffer(self.bytes)
+        self.address = ctypes.addressof(self.here)
+        self.local, self.remote = _Iovec(), _Iovec()
+        self.vectors = ctypes.byref(self.local), ctypes.byref(self.remote)
+
+
+_scratch = _Scratch()
+
+
 class UserMemory:
     """The memory of the process ``pid``. A range that is not mapped whole gives OSError with EFAULT."""
 
@@ -34,17 +49,24 @@ class UserMemory:
 
     def read(self, address: int, length: int) -> bytearray:
         """``length`` bytes from ``address``."""
-        content = bytearray(length)
-        if length:
+        if length > _PAGE:
+            content = bytearray(length)
             here = (ctypes.c_char * length).from_buffer(content)
-            self._transfer(_libc.process_vm_readv, here, address, length)
-        return content
+            self._transfer(_libc.process_vm_readv, here, ctypes.addressof(here), address, length)
+            return content
+        if length:
+            self._transfer(_libc.process_vm_readv, _scratch.here, _scratch.address, address, length)
+        return _scratch.bytes[:length]
 
     def write(self, address: int, content: bytes | bytearray) -> None:
         """Put ``content`` at ``address``. Where that fails, a first part of it may have been written."""
-        if content:
-            here = (ctypes.c_char * len(content)).from_buffer_copy(content)
-            self._transfer(_libc.process_vm_writev, here, address, len(content))
+        length = len(content)
+        if length > _PAGE:
+            here = (ctypes.c_char * length).from_buffer_copy(content)
+            self._transfer(_libc.process_vm_writev, here, ctypes.addressof(here), address, length)
+        elif length:
+            _scratch.bytes[:length] = content
+            self._transfer(_libc.process_vm_writev, _scratch.here, _scratch.address, address, length)
 
     @property
     def process(self) -> int:
@@ -84,21 +106,25 @@ class UserMemory:
         raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
 
     def _transfer(
-        self, call: "ctypes._FuncPointer", here: "ctypes.Array[ctypes.c_char]", there: int, length: int
+        self, call: "ctypes._FuncPointer", room: "ctypes.Array[ctypes.c_char]", here: int, there: int, length: int
     ) -> None:
+        """Between ``here``, the beginning of ``room``, and ``there``, in the other process."""
         if not 0 <= there <= _ADDRESSES - length:
             raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
-        local = _Iovec(ctypes.addressof(here), length)
-        remote = _Iovec(there, length)
-        done = call(self.pid, ctypes.byref(local), 1, ctypes.byref(remote), 1, 0)
+        local, remote = _scratch.local, _scratch.remote
+        local.base, local.length = here, length
+        remote.base, remote.length = there, length
+        vectors = _scratch.vectors
+        done = call(self.pid, vectors[0], 1, vectors[1], 1, 0)
         if done == length:
             return
         code = errno.EFAULT if done >= 0 else ctypes.get_errno()
-        if code in (errno.EPERM, errno.ENOSYS) and self._by_file(call is _libc.process_vm_writev, here, there):
+        part = memoryview(room)[:length]
+        if code in (errno.EPERM, errno.ENOSYS) and self._by_file(call is _libc.process_vm_writev, part, there):
             return  # a sandbox that forbids the call, or does not know it
         raise OSError(code, os.strerror(code))
 
-    def _by_file(self, write: bool, here: "ctypes.Array[ctypes.c_char]", there: int) -> bool:
+    def _by_file(self, write: bool, here: memoryview, there: int) -> bool:
         """The same by /proc; False where that is forbidden too. Raises OSError with EFAULT."""
         try:
             file = os.open(f"/proc/{self.pid}/mem", os.O_RDWR | os.O_CLOEXEC)
