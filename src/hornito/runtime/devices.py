@@ -86,7 +86,7 @@ def open_device(
             f"--fault with --device {name}: faults can be had from the virtual NPU only; use --device virtual"
         )
     if name.startswith("/") or is_remote(name):
-        device = RemoteDevice(name) if is_remote(name) else EtnavivDevice(machine.kernel(), name)
+        device = _open_elsewhere(name, machine)
         try:
             _checked(device.name, device.chip, chip)
         except BaseException:
@@ -95,6 +95,11 @@ def open_device(
         return device
     found = find_device(name, chip, default=default, machine=machine)
     return None if found is None else _open_virtual(found, report, faults)
+
+
+def _open_elsewhere(name: str, machine: Machine) -> Device:
+    """A render node, or another machine's device."""
+    return RemoteDevice(name) if is_remote(name) else EtnavivDevice(machine.kernel(), name, timeout=machine.timeout)
 
 
 def _checked(name: str, has: Chip, wanted: str | None) -> Chip:
