@@ -39,6 +39,18 @@ class Start:
     look: Look = Look()
     injection: Injection | None = None
 
+    def encode(self) -> dict[str, Any]:
+        """As plain values, for another process."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def decode(cls, values: dict[str, Any]) -> "Start":
+        """What ``encode`` gave."""
+        injection = values["injection"]
+        if injection is not None:
+            injection = Injection(Kind(injection["kind"]), injection["number"], injection["job"])
+        return cls(**values | {"look": Look(**values["look"]), "injection": injection})
+
 
 @dataclass(frozen=True)
 class Counters:
@@ -117,6 +129,11 @@ class Timeline:
         self._pass(self._rates.duration(work))
         self._jobs += 1
         self._work += work
+
+    def stand(self, word: int) -> None:
+        """The front end stands at that word of the stream, which it can't obey."""
+        self._unit = "FE"
+        self._address = self.start.address + word * _WORD
 
     def finish(self) -> None:
         """The stream has ended. Raises Hang, MMUFault if something was to go wrong and has not yet."""
