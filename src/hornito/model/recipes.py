@@ -159,6 +159,8 @@ OPERATORS: dict[str, tuple[tuple[str, Shape, Append], ...]] = {
     "AveragePool": (
         ("2x2_stride_2", (8, 8, 16), partial(_average, Pool2DOptions(VALID, 2, 2, 2, 2))),
         ("3x3_same", (8, 9, 16), partial(_average, Pool2DOptions(SAME, 1, 1, 3, 3))),
+        ("3x3_same_stride_2", (9, 8, 16), partial(_average, Pool2DOptions(SAME, 2, 2, 3, 3))),
+        ("2x2_same_stride_2", (9, 8, 16), partial(_average, Pool2DOptions(SAME, 2, 2, 2, 2))),
         ("7x7_whole", (7, 7, 32), partial(_average, Pool2DOptions(VALID, 1, 1, 7, 7))),
     ),
     "Mean": (
