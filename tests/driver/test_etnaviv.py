@@ -505,4 +505,4 @@ def test_two_devices_on_one_kernel_do_not_see_each_others_messages(kernel: Virtu
         assert two.messages() == []
         with pytest.raises(DeviceError, match="unit NN"):
             two.load(ordering(FAULT, 1, 1)).run([])
-        assert one.messages() == []
+        assert not any("NN refused" in line for line in one.messages())

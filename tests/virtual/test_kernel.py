@@ -30,6 +30,7 @@ from hornito.uapi.etnaviv import (
     SubmitFlag,
     SubmitReloc,
 )
+from hornito.uapi.ioctl import Direction, Ioctl
 from hornito.uapi.kernel import Kernel
 from hornito.uapi.sync_file import SYNC_IOC_FILE_INFO
 from hornito.virtual.kernel import VirtualKernel
@@ -151,6 +152,11 @@ def test_capabilities(client: Client) -> None:
         (drm.GEM_FLINK, errno.EACCES),
         (drm.GEM_OPEN, errno.EACCES),
         (SYNC_IOC_FILE_INFO, errno.ENOTTY),
+        (Ioctl("DRM_IOCTL_GET_UNIQUE", Direction.READ_WRITE, "d", 0x01, drm.GetCap), errno.EACCES),
+        (Ioctl("DRM_IOCTL_SET_CLIENT_CAP", Direction.WRITE, "d", 0x0D, drm.GetCap), errno.EACCES),
+        (Ioctl("DRM_IOCTL_MODE_GETRESOURCES", Direction.READ_WRITE, "d", 0xA0, drm.GetCap), errno.EACCES),
+        (Ioctl("none of a DRM device's", Direction.READ_WRITE, "d", 0x00FF, drm.GetCap), errno.EINVAL),
+        (Ioctl("none of the driver's", Direction.READ_WRITE, "d", 0x4C, drm.GetCap), errno.EINVAL),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )

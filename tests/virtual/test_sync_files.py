@@ -98,6 +98,26 @@ def test_merged_file_signals_with_the_last_and_tells_of_all(
         kernel.close(fd)
 
 
+def test_killed_job_tells_before_one_that_is_pending_where_both_are_listed(
+    kernel: VirtualKernel, client: Client, executor: FakeExecutor
+) -> None:
+    other = Client(kernel)
+    block, killed, blocked = (
+        client.submit((BLOCK,)),
+        client.submit((FAULT, 1, 1), flags=OUT),
+        other.submit((BLOCK,), flags=OUT),
+    )
+    both = merged(client, killed.fence_fd, blocked.fence_fd)
+    executor.release.set()
+    client.wait(killed.fence)
+    assert executor.orders[0] == [BLOCK] and block.fence < killed.fence
+    found, fences = info(client, both, 2)
+    assert found.status == fences[0].status == -errno.ECANCELED
+    other.wait(blocked.fence)
+    for fd in (both, killed.fence_fd, blocked.fence_fd, other.fd):
+        kernel.close(fd)
+
+
 def test_of_one_clients_jobs_the_last_counts(client: Client, executor: FakeExecutor) -> None:
     files = [client.submit((BLOCK,), flags=OUT).fence_fd for _ in range(3)]
     both = merged(client, files[2], merged(client, files[0], files[1]))

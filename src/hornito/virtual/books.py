@@ -223,6 +223,9 @@ class Books:
         if worker.inside or not worker.running:
             for file in list(self.files.values()):
                 file.end()
+                for buffer in file.handles.values():
+                    if buffer.user is not None:
+                        buffer.user.close()
             self.sync_files.close()
             self.dma_bufs.close()
             self.pool.close()

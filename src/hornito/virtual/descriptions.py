@@ -7,7 +7,6 @@ the lock beside any descriptor of it, and the lock is gone when the last descrip
 their processes ended. (The file position would tell too, but a client's read or lseek moves it.)
 """
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -18,10 +17,6 @@ from hornito.virtual.caller import FileIdentity
 _F_OFD_GETLK, _F_OFD_SETLK = 36, 37
 _FLOCK = struct.Struct("@hhqqi4x")  # type, whence, start, length, pid
 _TO_THE_END = 0  # a length
-_IN_CLOSE = 0x08 | 0x10  # of a description that was open for writing, or for reading
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.inotify_add_watch.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32]
 
 
 class Descriptions:
@@ -73,15 +68,6 @@ class Descriptions:
         """Somebody still has one of any description."""
         return self._locked(_flock(0, _TO_THE_END))
 
-    def watch(self, inotify: int) -> None:
-        """Let that inotify descriptor poll readable when a description ends. Raises OSError.
-
-        It tells so just before the lock goes: whoever is woken for nothing asks again soon.
-        """
-        if _libc.inotify_add_watch(inotify, f"/proc/self/fd/{self.fd}".encode(), _IN_CLOSE) < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, f"inotify: {os.strerror(code)}")
-
     def close(self) -> None:
         """Close our descriptor; the clients' are their own business."""
         if self.fd >= 0:
@@ -92,15 +78,6 @@ class Descriptions:
         if self.fd < 0:
             return False
         return bool(_FLOCK.unpack(fcntl.fcntl(self.fd, _F_OFD_GETLK, question))[0] != fcntl.F_UNLCK)
-
-
-def new_inotify() -> int:
-    """A descriptor for ``watch``. Raises OSError, EMFILE mostly."""
-    inotify: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    if inotify < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"inotify: {os.strerror(code)}")
-    return inotify
 
 
 def _flock(byte: int, length: int) -> bytes:
