@@ -37,6 +37,10 @@ keeps an operator on the CPU. Everything else runs in LiteRT.
 
 Evidence is `silicon` where the reference driver's same jobs pass on boards, `inferred` where arithmetic and databook
 alone say so; signed (int8) models are always inferred, since none has been seen on silicon. Such jobs are marked.
+
+At plan level wide, what is too big for one job's fields runs as several, on bands of rows and columns and on groups of
+output channels; an average whose windows leave the image runs as a job for each region of outputs that divide by as
+many pixels. What rules still limit is where no known field reaches.
 """
 
 

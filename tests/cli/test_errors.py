@@ -88,6 +88,25 @@ def test_model_that_kills_litert(verb: str, folder: Path, tmp_path: Path, hornit
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("verb", ["run", "benchmark"])
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        (["--fault", "hang@2"], DEVICE, "it never ends, as --fault asked for"),
+        (["--fault", "hang@9", "--fault", "mmu@2"], DEVICE, "unit MMU at 0x00200000"),
+        (["--fault", "irq@2"], DEVICE, "its interrupt was lost"),
+        (["--fault", "alloc@1"], DEVICE, "Cannot allocate memory"),
+        (["--fault", "lost@1"], DEVICE, "No such device"),
+        (["--fault", "burn@1"], BAD, "'burn@1': not of the form KIND@N"),
+        (["--fault", "hang@1", "--device", "cpu"], BAD, "use --device virtual"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_fault_on_purpose(verb: str, more: list[str], code: int, words: str, folder: Path, hornito: Hornito) -> None:
+    inputs = ["--input", folder / "layer.npy"] if verb == "run" else []
+    assert_one_line(hornito(verb, folder / "layer.tflite", *inputs, *more), code, words)
+
+
 @pytest.mark.parametrize("verb", ["plan", "compile", "run", "benchmark", "label-image"])
 @pytest.mark.parametrize(
     ("more", "code", "words"),

@@ -102,6 +102,13 @@ def test_no_more_than_127_kernels_fit_a_superblock() -> None:
     assert (tile.superblocks, tile.kernels_per_core) == (2, 100)
     tile = choose_tile(convolution(64, 8 * 127, 3), deep)
     assert (tile.superblocks, tile.kernels_per_core) == (1, 127)
+    tile = choose_tile(convolution(64, 8 * 128, 3), deep)
+    assert (tile.superblocks, tile.kernels_per_core) == (2, 64)
+
+
+def test_a_tile_is_no_higher_than_127_rows() -> None:
+    deep = dataclasses.replace(A311D, input_depth=129, accumulator_depth=100_000)
+    assert [choose_tile(convolution(64, 8, rows, columns=4000), deep).height for rows in (4, 3, 2)] == [126, 127, 127]
 
 
 @pytest.mark.parametrize("rows,interleave", [(8, 2), (9, 2), (16, 2), (17, 4), (18, 2), (30, 2), (33, 1), (34, 1)])
@@ -205,6 +212,11 @@ def test_an_image_that_leaves_no_room_for_all_coefficients_cuts_them() -> None:
 def test_coefficients_that_fill_the_sram_leave_no_image() -> None:
     found = caching(SRAM, superblocks=2, planes=100)
     assert modes(found) == (2, 0) and windows(found) == (0x800, SRAM, 0, 0x800)
+
+
+def test_an_image_as_large_as_the_sram_takes_all_of_it() -> None:
+    found = caching(0x1000, superblocks=2, planes=SRAM // 112)  # 524,272 bytes, 128-aligned the SRAM's own size
+    assert modes(found) == (2, 1) and windows(found) == (0x800, 0, 0, SRAM)
 
 
 def test_an_image_larger_than_the_sram_leaves_the_end_at_zero() -> None:

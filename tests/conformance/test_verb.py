@@ -12,10 +12,11 @@ from tests.cli.conftest import Hornito, hornito, prepared
 __all__ = ["hornito", "prepared"]
 
 
-def test_sample_on_the_virtual_npu(hornito: Hornito, tmp_path: Path) -> None:
+@pytest.mark.parametrize("chip", ["vipnano-qi", "vipnano-si-plus"])
+def test_sample_on_the_virtual_npu(chip: str, hornito: Hornito, tmp_path: Path) -> None:
     files = {name: tmp_path / name for name in ("page.html", "units.xml")}
     outcome = hornito(
-        *("conformance", "--sample", "30", "--seed", "2", "--jobs", "2", "--filter", "*_size_?_*"),
+        *("conformance", "--chip", chip, "--sample", "30", "--seed", "2", "--jobs", "2", "--filter", "*_size_?_*"),
         *("--html", files["page.html"], "--junit", files["units.xml"], "--json", "--save", tmp_path / "save"),
     )
     value = json.loads(outcome.out)

@@ -4,7 +4,7 @@
 import pytest
 
 from hornito.bits import Confidence
-from hornito.cost import Work, cycles, duration
+from hornito.cost import Work, duration, rates_of
 from hornito.hardware.chips import CHIPS, find_chip
 from hornito.hardware.timing import timing_of
 
@@ -33,8 +33,8 @@ def test_the_slower_of_computing_and_moving_counts() -> None:
 
 
 def test_cycles_are_of_the_chips_clock() -> None:
-    assert cycles(0.001, A311D) == 800_000
-    assert cycles(0.001, IMX8MP) == 1_000_000
+    assert rates_of(A311D).cycles(0.001) == 800_000
+    assert rates_of(IMX8MP).cycles(0.001) == 1_000_000
 
 
 @pytest.mark.parametrize("chip", CHIPS, ids=lambda chip: chip.name)

@@ -496,3 +496,13 @@ def test_every_call_of_the_driver_is_in_the_tables(executor: FakeExecutor) -> No
     assert all(isinstance(arg, ctypes.Structure) for arg in seen)
     assert any(isinstance(arg, GemNew) for arg in seen) and VERSION.struct in map(type, seen)
     kernel.shutdown()
+
+
+def test_two_devices_on_one_kernel_do_not_see_each_others_messages(kernel: VirtualKernel) -> None:
+    with EtnavivDevice(kernel, RENDER_NODE, timeout=20) as one, EtnavivDevice(kernel, RENDER_NODE, timeout=20) as two:
+        with pytest.raises(DeviceError, match="ZeroDivisionError"):
+            one.load(ordering(CRASH)).run([])
+        assert two.messages() == []
+        with pytest.raises(DeviceError, match="unit NN"):
+            two.load(ordering(FAULT, 1, 1)).run([])
+        assert not any("NN refused" in line for line in one.messages())

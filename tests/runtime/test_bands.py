@@ -11,6 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from hornito.compiler import Level, Options, compile_plan, make_plan, rows
 from hornito.compiler.bands import FIELDS, Limits, cut
@@ -27,7 +29,7 @@ from hornito.model import (
     read_model,
 )
 from tests.runtime.networks import Array, Dtype, furthest, litert, noise
-from tests.runtime.test_wide import Layer, check, compiled, device, run
+from tests.runtime.test_wide import FIXTURES, Layer, check, compiled, device, run
 
 __all__ = ["device"]
 DTYPES: tuple[Dtype, ...] = (np.uint8, np.int8)
@@ -86,6 +88,27 @@ def test_bands_together_are_the_whole(form: str, limits: Limits, device: Device)
     assert more > 0
     for one, other in zip(whole, parts, strict=True):
         assert np.array_equal(one, other)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=FIXTURES)
+@given(
+    *(st.tuples(*[st.integers(1, 32)] * 2), st.tuples(*[st.integers(1, 6)] * 2), st.tuples(*[st.integers(1, 3)] * 2)),
+    *(st.booleans(), st.sampled_from((Padding.SAME, Padding.VALID)), st.integers(14, 30), st.integers(14, 40)),
+)
+def test_bands_of_any_convolution_are_the_whole(
+    device: Device,
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    depthwise: bool,
+    padding: Padding,
+    most: int,
+    widest: int,
+) -> None:
+    assume(padding is Padding.SAME or (kernel[0] <= size[0] and kernel[1] <= size[1]))
+    layer = Layer(size, kernel, stride, padding=padding, inputs=7, multiplier=int(depthwise), outputs=20)
+    whole, parts, _ = banded(layer.model(), device, Limits(most, 14, widest))
+    assert np.array_equal(whole[0], parts[0])
 
 
 LARGE = {

@@ -327,6 +327,7 @@ def test_client_that_vanishes_while_its_jobs_wait_leaves_nothing_behind(server: 
         child.kill()
         child.wait()
         child.stdout.close()
+        until(lambda: len(server._server.connections) == 1)  # it has noticed
         fake.steps.release()
         busy.join(20)
         until(lambda: server.clients == 1 and server.waiting == 0)

@@ -55,11 +55,11 @@ def readable(fd: int) -> bool:
 
 def test_sync_files_show_their_fences_and_are_forgotten_with_the_last_descriptor() -> None:
     files, fence = SyncFiles(), Fence(7)
-    early = files.create(fence)
+    early = files.create([fence], b"test")
     copy = os.dup(early)
     assert not readable(early) and not os.get_inheritable(early)
     fence.signal(-125)
-    late = files.create(fence)
+    late = files.create([fence], b"test")
     assert readable(early) and readable(late) and readable(copy)
     identity = FileIdentity.of(early)
     assert identity == FileIdentity.of(copy) != FileIdentity.of(late)
@@ -79,7 +79,7 @@ def test_closed_sync_files_do_not_pile_up() -> None:
     files = SyncFiles()
     fence = Fence(1)
     for _ in range(1000):
-        os.close(files.create(fence))
+        os.close(files.create([fence], b"test"))
     assert len(os.listdir("/proc/self/fd")) < before + 150
     files.sweep()
     assert len(os.listdir("/proc/self/fd")) == before

@@ -124,3 +124,14 @@ def test_jobs_before_the_fault_are_started() -> None:
     with pytest.raises(Fault) as caught:
         next(jobs)
     assert caught.value.job == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "position"),
+    [([0, 0, *load(0xE4E, 0)], 2), ([0, 0, 0x70000000, 0], 2), ([0, 0, 0, 0, 0x08010E4F], 4), (NN[:-2], len(NN) - 4)],
+)
+def test_front_end_stands_at_the_command_that_it_refuses(words: list[int], position: int) -> None:
+    front_end = FrontEnd(CHIP)
+    with pytest.raises(Fault):
+        list(front_end.jobs(np.array(words, np.uint32)))
+    assert front_end.position == position

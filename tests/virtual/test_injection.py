@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Which faults does ``--fault`` ask for, and is bad text refused in one line?"""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +39,11 @@ def test_bad_text_is_refused_in_one_line(text: str, words: str) -> None:
     with pytest.raises(BadInput) as caught:
         FaultPlan.parse([text])
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_every_kind_stands_in_the_manual() -> None:
+    table = (Path(__file__).parents[2] / "docs" / "faults.md").read_text()
+    assert re.findall(r"^\| `(\w+)@N` \|", table, re.MULTILINE) == list(Kind)
 
 
 @given(st.text())

@@ -3,13 +3,11 @@
 
 import ctypes
 import errno
-import gc
 import os
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -22,110 +20,22 @@ from hornito.uapi.etnaviv import (
     GEM_CPU_FINI,
     GEM_CPU_PREP,
     GEM_INFO,
-    GEM_NEW,
     GEM_SUBMIT,
     GEM_USERPTR,
     GEM_WAIT,
     GET_PARAM,
-    PM_QUERY_DOM,
-    PM_QUERY_SIG,
     WAIT_FENCE,
-    GemSubmit,
     GetParam,
     Param,
-    SubmitBo,
     SubmitFlag,
     SubmitReloc,
-    Timespec,
 )
+from hornito.uapi.ioctl import Direction, Ioctl
 from hornito.uapi.kernel import Kernel
 from hornito.uapi.sync_file import SYNC_IOC_FILE_INFO
 from hornito.virtual.kernel import VirtualKernel
 from tests.fake_executor import BLOCK, COPY, CRASH, FAULT, NOTHING, TOUCH, FakeExecutor, stream
-
-WC = 0x20000
-VA = 0xF0000000
-SOFTPIN = SubmitFlag.SOFTPIN
-
-
-class Client:
-    """One open file of a kernel, and the few calls that tests repeat."""
-
-    def __init__(self, kernel: VirtualKernel) -> None:
-        self.kernel = kernel
-        self.fd = kernel.open(RENDER_NODE, os.O_RDWR)
-
-    def new(self, size: int = 4096, flags: int = WC) -> int:
-        handle: int = GEM_NEW(self.kernel, self.fd, size=size, flags=flags).handle
-        return handle
-
-    def map(self, handle: int, size: int = 4096) -> Any:
-        return self.kernel.mmap(self.fd, size, GEM_INFO(self.kernel, self.fd, handle=handle).offset)
-
-    def submit(
-        self, order: tuple[int, ...], *bos: tuple[int, int, int], flags: int = SOFTPIN, **more: Any
-    ) -> GemSubmit:
-        """``bos``: (handle, address, flags)."""
-        words = stream(*order)
-        table = (SubmitBo * max(1, len(bos)))(*(SubmitBo(handle=h, presumed=va, flags=use) for h, va, use in bos))
-        values = {
-            "stream": words.ctypes.data,
-            "stream_size": words.nbytes,
-            "bos": ctypes.addressof(table),
-            "nr_bos": len(bos),
-            "flags": flags,
-        }
-        return GEM_SUBMIT(self.kernel, self.fd, **(values | more))
-
-    def wait(self, fence: int, seconds: float = 20.0) -> None:
-        WAIT_FENCE(self.kernel, self.fd, fence=fence, timeout=after(seconds))
-
-    def messages(self) -> list[str]:
-        return self.kernel.messages(self.fd)
-
-    def status(self, submit: GemSubmit) -> int:
-        self.wait(submit.fence)
-        status: int = SYNC_IOC_FILE_INFO(self.kernel, submit.fence_fd).status
-        self.kernel.close(submit.fence_fd)
-        return status
-
-
-def after(seconds: float) -> Timespec:
-    now = time.monotonic_ns() + int(seconds * 1e9)
-    return Timespec(tv_sec=now // 1_000_000_000, tv_nsec=now % 1_000_000_000)
-
-
-@pytest.fixture
-def executor() -> FakeExecutor:
-    return FakeExecutor()
-
-
-@pytest.fixture
-def kernel(executor: FakeExecutor) -> Iterator[VirtualKernel]:
-    kernel = VirtualKernel(find_chip("a311d"), executor)
-    yield kernel
-    executor.release.set()
-    kernel.shutdown()
-
-
-@pytest.fixture
-def client(kernel: VirtualKernel) -> Iterator[Client]:
-    client = Client(kernel)
-    yield client
-    if client.fd >= 0:
-        kernel.close(client.fd)
-
-
-def descriptors() -> int:
-    """How many this process has open, garbage aside (every ``mmap`` object holds one)."""
-    gc.collect()
-    return len(os.listdir("/proc/self/fd"))
-
-
-def fails(code: int, call: Callable[[], object]) -> None:
-    with pytest.raises(OSError) as caught:
-        call()
-    assert errno.errorcode[caught.value.errno or 0] == errno.errorcode[code]
+from tests.virtual.client import SOFTPIN, VA, Client, after, descriptors, fails
 
 
 def test_virtual_kernel_is_a_kernel(kernel: VirtualKernel) -> None:
@@ -238,12 +148,15 @@ def test_capabilities(client: Client) -> None:
 @pytest.mark.parametrize(
     ("call", "code"),
     [
-        (PM_QUERY_DOM, errno.EINVAL),
-        (PM_QUERY_SIG, errno.EINVAL),
         (GEM_USERPTR, errno.EINVAL),
         (drm.GEM_FLINK, errno.EACCES),
         (drm.GEM_OPEN, errno.EACCES),
         (SYNC_IOC_FILE_INFO, errno.ENOTTY),
+        (Ioctl("DRM_IOCTL_GET_UNIQUE", Direction.READ_WRITE, "d", 0x01, drm.GetCap), errno.EACCES),
+        (Ioctl("DRM_IOCTL_SET_CLIENT_CAP", Direction.WRITE, "d", 0x0D, drm.GetCap), errno.EACCES),
+        (Ioctl("DRM_IOCTL_MODE_GETRESOURCES", Direction.READ_WRITE, "d", 0xA0, drm.GetCap), errno.EACCES),
+        (Ioctl("none of a DRM device's", Direction.READ_WRITE, "d", 0x00FF, drm.GetCap), errno.EINVAL),
+        (Ioctl("none of the driver's", Direction.READ_WRITE, "d", 0x4C, drm.GetCap), errno.EINVAL),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )

@@ -18,8 +18,11 @@ from hornito.virtual.injection import FaultPlan
 from hornito.virtual.kernel import VirtualKernel
 from hornito.virtual.timeline import Counters
 from tests.fake_executor import BLOCK, BYTES_A_MILLISECOND, COPY, LAST, NOTHING, TOUCH, FakeExecutor
-from tests.virtual.test_kernel import SOFTPIN, VA, WC, Client, fails
+from tests.virtual.client import SOFTPIN, VA, WC, Client, fails
+from tests.virtual.machine import as_bytes, tp_stream
+from tests.virtual.machine import executor as real_executor
 from tests.virtual.test_page_tables import walk
+from tests.virtual.test_tp import descriptor
 
 OUT = SOFTPIN | SubmitFlag.FENCE_FD_OUT
 CANCELLED = -errno.ECANCELED
@@ -132,6 +135,30 @@ def test_lost_interrupt_leaves_the_results(make: Make) -> None:
     client.map(handle, 8192)[0] = 7
     assert client.status(client.submit((COPY, VA, VA + 4096, 1), (handle, VA, 3), flags=OUT)) == CANCELLED
     assert client.map(handle, 8192)[4096] == 7
+
+
+@pytest.mark.parametrize(
+    ("places", "words"),
+    [
+        ({"out_image_base_address": 0x2000}, ["0x00000003", "(write violation) addr 0x00002000"]),
+        ({"out_image_base_address": 0xA0000}, ["0x00000002", "(page not present) addr 0x000a0000"]),
+        ({"in_image_base_address": 0xC0000000}, ["0x00000001", "(slave not present) addr 0xc0000000"]),
+        ({"in_image_base_address": 0x2000}, []),  # the kernel's memory can be read; but not from here
+    ],
+)
+def test_what_a_unit_does_wrong_with_memory_gets_the_mmus_code(places: dict[str, int], words: list[str]) -> None:
+    kernel = VirtualKernel(CHIP, real_executor())
+    client = Client(kernel)
+    handle = client.new()
+    fields = {"in_image_base_address": VA + 256, "out_image_base_address": VA + 512}
+    client.map(handle)[:124] = as_bytes(descriptor(**fields | places)).tobytes()
+    stream = tuple(tp_stream(VA).tolist())
+    assert client.status(client.submit(stream, (handle, VA, 3), flags=OUT)) == CANCELLED
+    lines = client.messages()
+    assert len(lines) == len(words) + 3 and "MMU refused job 0 at 0x" in lines[-1]
+    for line, part in zip(lines, words, strict=False):
+        assert line.endswith(part)
+    kernel.shutdown()
 
 
 def test_dead_worker_process_is_a_hang(make: Make, executor: FakeExecutor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,27 @@ def test_bad_pointer_is_efault(address: int, length: int) -> None:
         assert caught.value.errno == errno.EFAULT
 
 
+@pytest.mark.parametrize("length", [1, 4096, 4097, 100_000])
+def test_any_length_is_read_and_written(length: int) -> None:
+    room = ctypes.create_string_buffer(length + 1)
+    content = bytes(number % 251 for number in range(length))
+    MEMORY.write(ctypes.addressof(room), content)
+    assert (room.raw[:length], room.raw[length]) == (content, 0)
+    assert MEMORY.read(ctypes.addressof(room), length) == content
+
+
+def test_memory_can_be_reached_by_file_where_the_call_is_forbidden() -> None:
+    room = ctypes.create_string_buffer(b"abcdef", 6)
+    part = memoryview(bytearray(3))
+    assert MEMORY._by_file(False, part, ctypes.addressof(room) + 1)
+    assert bytes(part) == b"bcd"
+    part[:] = b"XYZ"
+    assert MEMORY._by_file(True, part, ctypes.addressof(room))
+    assert room.raw == b"XYZdef"
+    with pytest.raises(OSError):
+        MEMORY._by_file(False, part, 16)
+
+
 def test_range_that_runs_off_its_mapping_is_efault() -> None:
     libc = ctypes.CDLL(None)
     libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]

@@ -32,7 +32,8 @@ class Confidence(enum.StrEnum):
 
 @dataclass(frozen=True)
 class BitField:
-    """Where a field lies, and which values it may have. ``minus`` is subtracted before storing (size - 1 fields)."""
+    """Where a field lies, and which values it may have. ``minus`` is subtracted before storing (size - 1 fields).
+    ``address``: the field holds a device address without so many of its low bits, which are 0; None: no address."""
 
     name: str
     word: int
@@ -43,6 +44,7 @@ class BitField:
     kind: type[enum.IntEnum] | None = None
     only: tuple[int, ...] | None = None  # the values that are ever written; None: any that fits
     confidence: Confidence = Confidence.REPLAYED
+    address: int | None = None
     source: str = ""  # where the fact was taken from; the structure's own ``SOURCE`` unless a field has another
 
     @cached_property
@@ -134,6 +136,11 @@ class Packed:
     def layout(cls) -> dict[str, BitField]:
         """Every field by name, in the order of declaration."""
         return cls._layout
+
+    @classmethod
+    def addresses(cls) -> dict[str, int]:
+        """The fields that hold addresses, and how far these are shifted right there."""
+        return {name: field.address for name, field in cls._layout.items() if field.address is not None}
 
     @classmethod
     def byte_of(cls, name: str) -> int:

@@ -5,7 +5,16 @@ import argparse
 import time
 from typing import Any
 
-from hornito.cli.options import add_device_options, add_json, device_arguments, natural, positive, print_json, remark
+from hornito.cli.options import (
+    add_device_options,
+    add_fault,
+    add_json,
+    device_arguments,
+    natural,
+    positive,
+    print_json,
+    remark,
+)
 from hornito.cli.timed_run import device_line
 
 SEED = 1
@@ -19,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warmup-runs", metavar="N", type=natural, default=2, help="runs not counted, first (2)")
     parser.add_argument("--compare", choices=("cpu",), help="run LiteRT on the CPU beside it, and print the ratio")
     add_device_options(parser)
+    add_fault(parser)
     add_json(parser)
 
 

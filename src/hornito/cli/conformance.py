@@ -20,7 +20,7 @@ HEADINGS = ("family", "cases", "pass", "fail", "refused", "skipped", "error", "w
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--device", metavar="NAME", default="auto", help="auto or virtual ('hornito devices' lists them)"
+        "--device", metavar="NAME", default="auto", help="auto, virtual, /dev/dri/renderD128 or hornito://HOST:PORT"
     )
     parser.add_argument("--chip", metavar="NAME", help="which chip to compile for or to emulate (default: vipnano-qi)")
     parser.add_argument(

@@ -27,6 +27,7 @@ VERBS = {
     "trace": ("trace", "show, compare and analyse what programs send to an NPU"),
     "devices": ("devices", "list the devices found, real and virtual"),
     "serve": ("serve", "lend a device of this machine to another one"),
+    "doctor": ("doctor", "test the NPU found here against the virtual one, and write a report"),
     "fetch": ("fetch", "download a model that the examples use"),
 }
 INTERRUPTED = 130

@@ -33,6 +33,11 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         help="at --plan wide: how far channels that share a job may be off, as a part of their results' spread (0.1)",
     )
     parser.add_argument(
+        "--evidence",
+        metavar="REPORT.zip",
+        help="a board's report ('hornito doctor'): what it proves is no longer marked unproven on silicon",
+    )
+    parser.add_argument(
         "--disable", metavar="UNITS", type=units, default=(), help="do without these units: nn, tp, or both (nn,tp)"
     )
 
@@ -48,6 +53,23 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     )
     add_plan_options(parser)
     parser.add_argument("--threads", metavar="N", type=positive, help="threads of the CPU's share of the work")
+
+
+def add_fault(parser: argparse.ArgumentParser) -> None:
+    """``--fault``."""
+    parser.add_argument(
+        "--fault",
+        metavar="KIND@N",
+        action="append",
+        help="let the virtual NPU fail: hang, mmu, irq or lost at its Nth submission, alloc at its Nth buffer",
+    )
+
+
+def fault_plan(options: argparse.Namespace) -> Any:
+    """What ``--fault`` asks for, or None. Raises BadInput."""
+    from hornito.virtual.injection import FaultPlan
+
+    return FaultPlan.parse(options.fault) if options.fault else None
 
 
 def part(text: str) -> float:
@@ -100,21 +122,38 @@ def plan_options(options: argparse.Namespace) -> Any:
 
     disabled = frozenset(Unit(name) for name in options.disable)
     made = Options(find_chip(options.chip or DEFAULT_CHIP), find_level(options.plan), disabled)
+    if (evidence := shown_evidence(options)) is not None:
+        made = dataclasses.replace(made, evidence=evidence)
     if options.per_axis_error is None:
         return made
     return dataclasses.replace(made, per_axis_error=options.per_axis_error)
+
+
+def shown_evidence(options: argparse.Namespace) -> Any:
+    """What the report of ``--evidence`` proves; None without one. Raises BadInput."""
+    if options.evidence is None:
+        return None
+    from hornito.doctor import read_report
+
+    return read_report(options.evidence).evidence(options.evidence)
 
 
 def device_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """The arguments of ``Interpreter`` that say where a model runs."""
     from hornito.cli.progress import preparation
 
+    device = options.device
+    if getattr(options, "fault", None):
+        from hornito.runtime import open_device
+
+        device = open_device(device, options.chip, preparation(), faults=fault_plan(options))
     return {
-        "device": options.device,
+        "device": device,
         "chip": options.chip,
         "plan_level": options.plan,
         "disable": options.disable,
         "per_axis_error": options.per_axis_error,
+        "evidence": shown_evidence(options),
         "num_threads": options.threads,
         "report": preparation(),
     }

@@ -10,8 +10,10 @@ from typing import Any, BinaryIO
 
 from hornito.cli.options import (
     add_device_options,
+    add_fault,
     add_json,
     device_arguments,
+    fault_plan,
     file_name,
     keep_apart,
     print_json,
@@ -43,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where an output goes (.npy); likewise",
     )
     add_device_options(parser)
+    add_fault(parser)
     add_json(parser)
 
 
@@ -105,7 +108,7 @@ def _run_submissions(options: argparse.Namespace) -> list[tuple[str, Any]]:
     archive = read_archive(path)
     if not archive.segments:
         raise BadInput(f"{path}: holds submissions but no model (no 'meta'), so nothing says what goes in and out")
-    device = open_device(options.device, options.chip, preparation(), default=archive.chip)
+    device = open_device(options.device, options.chip, preparation(), default=archive.chip, faults=fault_plan(options))
     if device is None:
         raise Unsupported(f"{path}: a submission file needs an NPU, real or virtual; use --device virtual")
     with device:

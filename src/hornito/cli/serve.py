@@ -57,9 +57,12 @@ def run(options: argparse.Namespace) -> int:
             print(json.dumps(found))  # one line, for who reads it while we run
         else:
             print(place)
-            print(f"{TOKEN_VARIABLE}={token}" if given is None else f"{TOKEN_VARIABLE} is what it is here")
+            if given is None:
+                print(f"{TOKEN_VARIABLE}={token}")
         print(end="", flush=True)
         remark(f"lends {device.name} ({device.chip.name}) until it is interrupted")
+        if given is not None:
+            remark(f"clients need the token that ${TOKEN_VARIABLE} is set to here")
         if address.host and not _is_loopback(address.host):
             remark("other machines can reach this, and nothing is encrypted: prefer 127.0.0.1 and ssh -L")
         number = signal.sigwait(_STOP)

@@ -2,7 +2,9 @@
 """How does a plan become submissions? Every job is encoded, every buffer gets its place last of all."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +16,9 @@ from hornito.compiler.options import Options
 from hornito.compiler.placement import Place, place
 from hornito.compiler.plan import CpuPart, MovePart, NpuPart, Plan, make_plan
 from hornito.compiler.tasks import Convolution, Job, Move, Pad
-from hornito.hardware import nn, states
+from hornito.hardware import states
 from hornito.hardware.chips import Chip
+from hornito.hardware.nn import NNDescriptor
 from hornito.hardware.tp import TPDescriptor
 from hornito.model import Graph, extract
 from hornito.stream import (
@@ -33,6 +36,8 @@ from hornito.stream import (
 from hornito.stream.submission import STREAM
 
 PAGE = 4096
+Descriptor = TypeVar("Descriptor", NNDescriptor, TPDescriptor)
+Places = Mapping[str, tuple[int, int]]  # field: buffer, and byte there
 FIRST_ADDRESS = 0x01000000  # above what the kernel keeps for itself; drivers move submissions anyway
 
 
@@ -172,49 +177,42 @@ class _Assembly:
     def _port(self, number: int, tensor: TensorInfo) -> Port:
         return Port(tensor, *self._tensor(number), tensor.bytes)
 
-    def _descriptor(self, kind: BufferKind, words: list[int], places: dict[int, tuple[int, int]]) -> int:
-        """A descriptor's buffer; ``places``: byte offset of each address to (buffer, shift)."""
+    def _descriptor(self, kind: BufferKind, descriptor: Descriptor, places: Places) -> int:
+        """The buffer of a descriptor whose addresses are those of ``places``."""
+        shifts = descriptor.addresses()
+        addresses = {
+            name: self._buffers[buffer].address + offset >> shifts[name] for name, (buffer, offset) in places.items()
+        }
+        words = dataclasses.replace(descriptor, **addresses).encode()
         number = self._add(kind, 4 * len(words), np.array(words, "<u4").view(np.uint8))
-        self._relocations += [Relocation(number, offset, *target) for offset, target in places.items()]
+        self._relocations += [
+            Relocation(number, descriptor.byte_of(name), buffer, shifts[name]) for name, (buffer, _) in places.items()
+        ]
         return number
 
+    def _images(self, task: Job) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Buffer and offset of the first byte that a job sees, and of the first that it writes."""
+        (source, first), (target, second) = self._tensor(task.source), self._tensor(task.target)
+        return (source, first + task.source_frame.offset), (target, second + task.target_frame.offset)
+
     def _nn_job(self, task: Job, job: EncodedConvolution) -> None:
-        source, source_offset = self._tensor(task.source)
-        target, target_offset = self._tensor(task.target)
+        source, target = self._images(task)
         kernels = self._add(BufferKind.COEFFICIENTS, len(job.coefficients.blob), job.coefficients.blob)
-        descriptor = dataclasses.replace(
-            job.descriptor,
-            kernel_address=self._buffers[kernels].address >> nn.KERNEL_ADDRESS_SHIFT,
-            in_image_address=self._buffers[source].address + source_offset + task.source_frame.offset,
-            out_image_address=self._buffers[target].address + target_offset + task.target_frame.offset,
-        )
-        places = {
-            nn.NNDescriptor.byte_of("kernel_address"): (kernels, nn.KERNEL_ADDRESS_SHIFT),
-            nn.NNDescriptor.byte_of("in_image_address"): (source, 0),
-            nn.NNDescriptor.byte_of("out_image_address"): (target, 0),
-        }
-        number = self._descriptor(BufferKind.NN, descriptor.encode(), places)
+        places = {"kernel_address": (kernels, 0), "in_image_address": source, "out_image_address": target}
+        number = self._descriptor(BufferKind.NN, job.descriptor, places)
         self._no_remapping()
         self._stream.load(states.GL_NN_CONFIG, states.SMALL_BATCH)
         self._stream.load_address(states.PS_NN_INST_ADDR, number, self._buffers[number].address)
         self._stream.load(states.PS_UNK10A4, 0)
 
     def _tp_job(self, task: Job, descriptors: tuple[TPDescriptor, ...]) -> None:
-        source, source_offset = self._tensor(task.source)
-        target, target_offset = self._tensor(task.target)
-        from_ = self._buffers[source].address + source_offset + task.source_frame.offset
-        to = self._buffers[target].address + target_offset + task.target_frame.offset
-        for core, relative in enumerate(descriptors):
-            descriptor = dataclasses.replace(
-                relative,
-                in_image_base_address=relative.in_image_base_address + from_,
-                out_image_base_address=relative.out_image_base_address + to,
-            )
+        (source, first), (target, second) = self._images(task)
+        for core, descriptor in enumerate(descriptors):
             places = {
-                TPDescriptor.byte_of("in_image_base_address"): (source, 0),
-                TPDescriptor.byte_of("out_image_base_address"): (target, 0),
+                "in_image_base_address": (source, first + descriptor.in_image_base_address),
+                "out_image_base_address": (target, second + descriptor.out_image_base_address),
             }
-            number = self._descriptor(BufferKind.TP, descriptor.encode(), places)
+            number = self._descriptor(BufferKind.TP, descriptor, places)
             tag = states.TAG_NOT_LAST_CORE if descriptor.no_flush else 0
             self._no_remapping()
             self._stream.load(states.GL_TP_CONFIG, 0)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from hornito.compiler.tasks import Convolution
 from hornito.hardware.chips import Chip
-from hornito.hardware.nn import MAX_TILE_X
+from hornito.hardware.nn import MAX_TILE_X, NNDescriptor
 
-MAX_KERNELS_PER_CORE = 127
+MAX_KERNELS_PER_CORE = NNDescriptor.layout()["kernels_per_core"].largest
+MAX_HEIGHT = NNDescriptor.layout()["out_image_tile_y_size"].largest
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,6 @@ class _Rules:
 
 
 _RULES = {
-    7: _Rules(_interleave_v7, _kernels_v7, max_height=127),  # 7 bits of the descriptor
+    7: _Rules(_interleave_v7, _kernels_v7, max_height=MAX_HEIGHT),
     8: _Rules(_interleave_v8, _kernels_v8, max_height=4),  # a choice for speed on one network, no limit
 }

@@ -14,8 +14,8 @@ from hornito.hardware.timing import timing_of
 
 
 @dataclass(frozen=True)
-class _Rates:
-    """In units a second, of all cores together."""
+class Rates:
+    """Of a chip, in units a second, all cores together; ``job``: seconds that each job costs besides."""
 
     clock: float
     spatial: float
@@ -23,13 +23,23 @@ class _Rates:
     bytes: float
     job: float
 
+    def duration(self, work: Work) -> float:
+        """Seconds that one job takes, modelled."""
+        computing = (work.macs - work.pointwise_macs) / self.spatial + work.pointwise_macs / self.pointwise
+        return max(computing, work.traffic / self.bytes) + self.job
+
+    def cycles(self, seconds: float) -> int:
+        """The same in cycles of the chip's clock."""
+        return round(seconds * self.clock)
+
 
 @functools.lru_cache(maxsize=64)
-def _rates(chip: Chip) -> _Rates:
+def rates_of(chip: Chip) -> Rates:
+    """From what is known of the chip."""
     timing = timing_of(chip)
     clock = timing.clock.value
     cores = chip.nn_cores * clock
-    return _Rates(
+    return Rates(
         clock,
         timing.spatial.value * cores,
         timing.pointwise.value * cores,
@@ -39,12 +49,5 @@ def _rates(chip: Chip) -> _Rates:
 
 
 def duration(work: Work, chip: Chip) -> float:
-    """Seconds that one job takes, modelled."""
-    rates = _rates(chip)
-    computing = (work.macs - work.pointwise_macs) / rates.spatial + work.pointwise_macs / rates.pointwise
-    return max(computing, work.traffic / rates.bytes) + rates.job
-
-
-def cycles(seconds: float, chip: Chip) -> int:
-    """The same in cycles of the chip's clock."""
-    return round(seconds * _rates(chip).clock)
+    """Seconds that one job takes on a chip, modelled."""
+    return rates_of(chip).duration(work)

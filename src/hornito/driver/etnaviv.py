@@ -33,6 +33,7 @@ from hornito.uapi.messages import Refusal, explain
 from hornito.uapi.sync_file import SYNC_IOC_FILE_INFO
 
 _LOG_HINT = "the kernel log, which can't be read here, says why: sudo dmesg | grep etnaviv"
+_TOLD_KEPT = 1000  # lines of the kernel's log that nobody has asked for yet
 _SIGN = np.uint8(0x80)  # int8 + 128, as bytes
 
 
@@ -52,6 +53,7 @@ class EtnavivDevice:
         self._loaded: list[EtnavivLoaded] = []
         self._parked: list[BufferObject] = []  # closed by their users, but the device may not be done with them
         self._process = os.getpid()
+        self._told: list[str] = []
         self._fd = open_node(kernel, path, self._name)
         try:
             with device_errors(self._name):
@@ -84,8 +86,11 @@ class EtnavivDevice:
         return self._pipe
 
     def messages(self) -> list[str]:
-        """The kernel's log lines since the last call, where they can be read."""
-        return self._kernel.messages(self._fd)
+        """The kernel's log lines since the last call, where they can be read; those that errors told of too."""
+        with self.using():
+            lines = [*self._told, *self._kernel.messages(self._fd)]
+            self._told = []
+            return lines
 
     def load(self, submission: Submission, *, keep_addresses: bool = False) -> "EtnavivLoaded":
         """Place, upload and keep ``submission``. ``keep_addresses``: its buffers stay where they are, as a capture's
@@ -179,7 +184,9 @@ class EtnavivDevice:
             raise self._killed(submit.fence, -status)
 
     def _killed(self, fence: int, code: int) -> DeviceError:
-        why, line = explain(self._kernel.messages(self._fd), fence) or (Refusal("unknown", _LOG_HINT), "")
+        lines = self._kernel.messages(self._fd)
+        self._told = [*self._told, *lines][-_TOLD_KEPT:]
+        why, line = explain(lines, fence) or (Refusal("unknown", _LOG_HINT), "")
         job = "the job" if why.job is None else f"job {why.job}"
         where = "" if why.address is None else f" at {why.address:#010x}"
         text = f"{self._name}: {job} was killed ({os.strerror(code)}); unit {why.unit}{where}: {why.reason}"

@@ -33,12 +33,14 @@ class Board:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where to look: the folder of nodes, sysfs, the device tree, and the kernel that opens nodes."""
+    """Where to look: the folder of nodes, sysfs, the device tree, and the kernel that opens nodes. ``timeout``: how
+    many seconds a job there may take; None: as long as its kernel lets it."""
 
     nodes: Path = Path("/dev/dri")
     sysfs: Path = Path("/sys")
     device_tree: Path = Path("/proc/device-tree")
     kernel: Callable[[], Kernel] = RealKernel
+    timeout: float | None = None
 
     def render_nodes(self) -> list[str]:
         """Paths of all render nodes, whatever their driver is, in order of their numbers."""

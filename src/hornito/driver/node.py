@@ -6,6 +6,7 @@ Source: databook, drm-uapi.md ("Finding the NPU"). A pipe with no core does not 
 
 import ctypes
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,12 +38,14 @@ class Core:
 
 @dataclass(frozen=True)
 class Node:
-    """A render node: its driver with major and minor version. Cores are an etnaviv node's only."""
+    """A render node: its driver with major and minor version. Cores are an etnaviv node's only. ``emulated``: what is
+    open there is a file in memory, so Hornito's virtual kernel answers, in this process or around it."""
 
     path: str
     driver: str
     version: tuple[int, int]
     cores: tuple[Core, ...] = ()
+    emulated: bool = False
 
     @property
     def is_etnaviv(self) -> bool:
@@ -80,7 +83,16 @@ def ask_node(kernel: Kernel, fd: int, path: str) -> Node:
     number = (version.version_major, version.version_minor)
     if name != etnaviv.DRIVER_NAME:
         return Node(path, name, number)
-    return Node(path, name, number, tuple(_cores(kernel, fd)))
+    return Node(path, name, number, tuple(_cores(kernel, fd)), _in_memory(fd))
+
+
+def _in_memory(fd: int) -> bool:
+    """Only files in memory can be sealed; a device node can't."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+    except OSError:
+        return False
+    return True
 
 
 def open_node(kernel: Kernel, path: str, name: str | None = None) -> int:

@@ -16,7 +16,6 @@ INFERRED = Confidence.INFERRED
 
 BYTES = 136  # the descriptor lies alone in a page-aligned buffer
 MAX_TILE_X = 64
-KERNEL_ADDRESS_SHIFT = 6  # the descriptor holds that many bits less of the coefficients' address
 NO_CIRCULAR_END = 0x3FFFFFF
 POSITIVE_INFINITY = 0x7F800000
 NEGATIVE_INFINITY = 0xFF800000
@@ -97,10 +96,10 @@ class NNDescriptor(Packed):
     out_image_tile_x_size: int = bits(4, 24, 18)
     out_image_tile_y_size: int = bits(4, 31, 25)
 
-    kernel_address: int = bits(5, 25, 0)  # in 64-byte units
+    kernel_address: int = bits(5, 25, 0, address=6)
     kernel_z_size2: int = bits(5, 31, 26, default=0, confidence=INFERRED)  # input channels, bits 19:14
-    in_image_address: int = bits(6, 31, 0)
-    out_image_address: int = bits(7, 31, 0)
+    in_image_address: int = bits(6, 31, 0, address=0)
+    out_image_address: int = bits(7, 31, 0, address=0)
 
     image_caching_mode: int = bits(8, 1, 0, only=(0, 1, 2), kind=CachingMode)
     kernel_caching_mode: int = bits(8, 3, 2, only=(0, 1, 2), kind=CachingMode)
@@ -168,6 +167,9 @@ class NNDescriptor(Packed):
         x = self.in_image_x_offset | self.in_image_x_offset_bit_3 << 3 | self.in_image_x_offset_bit_4 << 4
         y = self.in_image_y_offset | self.in_image_y_offset_bit_3 << 3 | (self.in_image_y_offset_bit_4 & 1) << 4
         return _sign_extend(x, width), _sign_extend(y, width)
+
+
+KERNEL_ADDRESS_SHIFT = NNDescriptor.addresses()["kernel_address"]
 
 
 def split_multiplier(multiplier: int, shift: int) -> dict[str, int]:

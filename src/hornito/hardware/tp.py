@@ -58,7 +58,7 @@ class TPDescriptor(Packed):
     in_tile_y_size: int = bits(8, 31, 16)
     in_tile_x_inc: int = bits(9, 15, 0)
     in_tile_y_inc: int = bits(9, 31, 16)
-    in_image_base_address: int = bits(10, 31, 0)
+    in_image_base_address: int = bits(10, 31, 0, address=0)
     alu_load_pwl_lut_address: int = bits(11, 31, 0, only=(0,))
 
     out_tile_skip_at_border: int = bits(12, 0, only=(0,), confidence=UNKNOWN)
@@ -78,7 +78,7 @@ class TPDescriptor(Packed):
     no_flush: int = bits(12, 30, default=0)  # 1 on all cores of a job but the last
     last: int = bits(12, 31, only=(1,))
 
-    out_image_base_address: int = bits(13, 31, 0)
+    out_image_base_address: int = bits(13, 31, 0, address=0)
     out_loop_0_inc: int = bits(14, 31, 0, default=1, signed=True)
     out_loop_1_inc: int = bits(15, 31, 0, default=0, signed=True)
     out_loop_0_count: int = bits(16, 15, 0, default=1)

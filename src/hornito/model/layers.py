@@ -138,7 +138,9 @@ def dense(builder: ModelBuilder, draw: Draw, value: Value, units: int) -> Value:
     )
 
 
-def addition(builder: ModelBuilder, draw: Draw, first: Value, second: Value) -> Value:
+def addition(
+    builder: ModelBuilder, draw: Draw, first: Value, second: Value, activation: Activation = Activation.NONE
+) -> Value:
     """Append ADD; the result's scale fits the sum, now more, now less."""
     kind = kind_of(first)
     middle = (VALUES - 1) / 2 + int(np.iinfo(kind).min)
@@ -146,4 +148,4 @@ def addition(builder: ModelBuilder, draw: Draw, first: Value, second: Value) -> 
     assert a is not None and b is not None
     mean = a.scale * (middle - a.zero_point) + b.scale * (middle - b.zero_point)
     deviation = float(np.hypot(a.scale, b.scale)) * VALUES / 5 * draw.scale(0.7, 1.4)
-    return builder.add(first, second, quantization=result_range(mean, deviation, kind))
+    return builder.add(first, second, quantization=result_range(mean, deviation, kind), activation=activation)

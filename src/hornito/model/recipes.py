@@ -159,6 +159,8 @@ OPERATORS: dict[str, tuple[tuple[str, Shape, Append], ...]] = {
     "AveragePool": (
         ("2x2_stride_2", (8, 8, 16), partial(_average, Pool2DOptions(VALID, 2, 2, 2, 2))),
         ("3x3_same", (8, 9, 16), partial(_average, Pool2DOptions(SAME, 1, 1, 3, 3))),
+        ("3x3_same_stride_2", (9, 8, 16), partial(_average, Pool2DOptions(SAME, 2, 2, 3, 3))),
+        ("2x2_same_stride_2", (9, 8, 16), partial(_average, Pool2DOptions(SAME, 2, 2, 2, 2))),
         ("7x7_whole", (7, 7, 32), partial(_average, Pool2DOptions(VALID, 1, 1, 7, 7))),
     ),
     "Mean": (
@@ -182,6 +184,9 @@ OPERATORS: dict[str, tuple[tuple[str, Shape, Append], ...]] = {
         ("2_3", (8, 9, 8), partial(transforms.padded, ((0, 0), (2, 2), (3, 3), (0, 0)))),
         ("channels", (8, 9, 8), partial(transforms.padded, ((0, 0), (0, 0), (0, 0), (0, 4)))),
     ),
+    "PadV2": (("1_2", (8, 9, 8), partial(transforms.bordered, ((0, 0), (1, 2), (0, 3), (0, 0)))),),
+    "Slice": (("corner", (8, 9, 8), partial(transforms.cut_out, (1, 2, 4), (5, 6, 3))),),
+    "Requantise": (("zero_point", (8, 9, 8), partial(transforms.requantised, 3)),),
     "ResizeNearest": (
         ("by_2", (6, 8, 8), partial(transforms.resized, 12, 16)),
         ("by_4", (5, 5, 3), partial(transforms.resized, 20, 20)),
@@ -218,6 +223,11 @@ def _joints(kind: Kind) -> Iterator[Recipe]:
     for label, parts in (("2", 2), ("4", 4)):
         yield Recipe("Concatenation", label, kind, partial(_joined, kind, parts))
         yield Recipe("Split", label, kind, partial(_parted, kind, parts))
+    yield Recipe("Concatenation", "rows", kind, partial(_joined_rows, kind))
+    yield Recipe("Split", "rows", kind, partial(_parted_rows, kind))
+    yield Recipe("SplitV", "channels", kind, partial(_parted_unevenly, kind))
+    yield Recipe("Squeeze", "row", kind, partial(_squeezed_row, kind))
+    yield Recipe("ExpandDims", "image", kind, partial(_expanded_image, kind))
     yield Recipe("Reshape", "to_dense", kind, partial(_reshaped, kind, True))
     yield Recipe("Reshape", "rows_to_columns", kind, partial(_reshaped, kind, False))
     yield Recipe("Squeeze", "pixel", kind, partial(_squeezed, kind))
@@ -242,6 +252,50 @@ def _parted(kind: Kind, parts: int, draw: Draw) -> bytes:
     value = convolution(builder, draw, image(builder, draw, (1, 8, 9, 8), kind), Form(16, 3, 3))
     split = builder.split(value, parts, 3)
     builder.output(convolution(builder, draw, split[-1], Form(8, 3, 3)), value, *split)
+    return builder.build()
+
+
+def _joined_rows(kind: Kind, draw: Draw) -> bytes:
+    """Two images of one quantisation above each other, and a convolution of the whole."""
+    builder = ModelBuilder()
+    first = convolution(builder, draw, image(builder, draw, (1, 5, 6, 8), kind), Form(8, 3, 3))
+    form = Form(8, 3, 3)
+    second = convolution(
+        builder, draw, image(builder, draw, (1, 4, 6, 8), kind, "below"), form, given=first.quantization
+    )
+    whole = builder.concatenation([first, second], 1)
+    builder.output(convolution(builder, draw, whole, Form(8)), first, second, whole)
+    return builder.build()
+
+
+def _parted_rows(kind: Kind, draw: Draw) -> bytes:
+    builder = ModelBuilder()
+    value = convolution(builder, draw, image(builder, draw, (1, 8, 6, 8), kind), Form(16, 3, 3))
+    split = builder.split(value, 2, 1)
+    builder.output(convolution(builder, draw, split[-1], Form(8, 3, 3)), value, *split)
+    return builder.build()
+
+
+def _parted_unevenly(kind: Kind, draw: Draw) -> bytes:
+    builder = ModelBuilder()
+    value = convolution(builder, draw, image(builder, draw, (1, 8, 9, 8), kind), Form(18, 3, 3))
+    split = transforms.parted((4, 6, 8), 2 + 1, builder, value)
+    builder.output(convolution(builder, draw, split[-1], Form(8, 3, 3)), value, *split)
+    return builder.build()
+
+
+def _squeezed_row(kind: Kind, draw: Draw) -> bytes:
+    """A row of pixels, whose planes have to be turned back."""
+    builder = ModelBuilder()
+    row = convolution(builder, draw, image(builder, draw, (1, 3, 6, 8), kind), Form(16, 3, 3, padding=VALID))
+    builder.output(transforms.squeezed(builder, row, (1,)), row)
+    return builder.build()
+
+
+def _expanded_image(kind: Kind, draw: Draw) -> bytes:
+    builder = ModelBuilder()
+    value = convolution(builder, draw, image(builder, draw, (1, 5, 6, 8), kind), Form(16, 3, 3))
+    builder.output(transforms.expanded(builder, value), value)
     return builder.build()
 
 
@@ -283,5 +337,5 @@ def _tall_sum(kind: Kind, draw: Draw) -> bytes:
     builder = ModelBuilder()
     shape = (1, 16, 8, 8)
     values = [image(builder, draw, shape, kind, name) for name in ("first", "second")]
-    builder.output(addition(builder, draw, *values))
+    builder.output(addition(builder, draw, values[0], values[1]))
     return builder.build()

@@ -46,6 +46,45 @@ def sliced(
     return builder.strided_slice(value, (0, *begin), (1, *end), (1, *strides))
 
 
+def cut_out(begin: tuple[int, ...], size: tuple[int, ...], builder: ModelBuilder, draw: Draw, value: Value) -> Value:
+    """SLICE of rows, columns and channels."""
+    places = [
+        builder.constant(f"{name}_{value.index}", np.array((first, *rest), np.int32))
+        for name, first, rest in (("begin", 0, begin), ("size", 1, size))
+    ]
+    return _moved(builder, "SLICE", value, (1, *size), _schema().SliceOptionsT(), *places)
+
+
+def bordered(paddings: tuple[tuple[int, int], ...], builder: ModelBuilder, draw: Draw, value: Value) -> Value:
+    """PADV2 with what stands for 0."""
+    assert value.quantization is not None
+    return builder.pad(value, paddings, value.quantization.zero_point)
+
+
+def requantised(by: int, builder: ModelBuilder, draw: Draw, value: Value) -> Value:
+    """QUANTIZE to a zero point that is further from the ends of the range."""
+    assert value.quantization is not None
+    zero = value.quantization.zero_point
+    return builder.quantize(value, value.dtype, affine(value.quantization.scale, zero + (by if zero < 0 else -by)))
+
+
+def parted(sizes: tuple[int, ...], axis: int, builder: ModelBuilder, value: Value) -> list[Value]:
+    """SPLIT_V."""
+    options = _schema().SplitVOptionsT()
+    options.numSplits = len(sizes)
+    given = [
+        builder.constant(f"sizes_{value.index}", np.array(sizes, np.int32)),
+        builder.constant(f"axis_{value.index}", np.int32(axis)),
+    ]
+    shapes = [tuple(size if place == axis else full for place, full in enumerate(value.shape)) for size in sizes]
+    results = [
+        builder.tensor(f"part_{value.index}_{number}", shape, value.dtype, quantization=value.quantization)
+        for number, shape in enumerate(shapes)
+    ]
+    builder.operator("SPLIT_V", [value, *given], results, options)
+    return results
+
+
 def turned(order: tuple[int, ...], builder: ModelBuilder, draw: Draw, value: Value) -> Value:
     """TRANSPOSE."""
     return builder.transpose(value, order)
@@ -69,11 +108,12 @@ def gathered(block: int, builder: ModelBuilder, draw: Draw, value: Value) -> Val
     return _moved(builder, "SPACE_TO_DEPTH", value, shape, options)
 
 
-def squeezed(builder: ModelBuilder, value: Value) -> Value:
-    """SQUEEZE of a pixel's rows and columns."""
+def squeezed(builder: ModelBuilder, value: Value, dimensions: tuple[int, ...] = (1, 2)) -> Value:
+    """SQUEEZE of these dimensions, by default a pixel's rows and columns."""
     options = _schema().SqueezeOptionsT()
-    options.squeezeDims = [1, 2]
-    return _moved(builder, "SQUEEZE", value, (value.shape[0], value.shape[3]), options)
+    options.squeezeDims = list(dimensions)
+    shape = tuple(length for place, length in enumerate(value.shape) if place not in dimensions)
+    return _moved(builder, "SQUEEZE", value, shape, options)
 
 
 def expanded(builder: ModelBuilder, value: Value) -> Value:

@@ -29,6 +29,7 @@ TOKEN_VARIABLE = "HORNITO_TOKEN"
 MAX_MESSAGE = 256 << 20  # bytes
 HANDSHAKE_SECONDS = 10.0
 CLOSING_SECONDS = 2.0
+_JOINED = 16 << 10  # bytes; copying so few costs less than waking the peer twice
 _STUCK_SECONDS = 30  # how long sending may make no progress
 _TIMEVAL = struct.Struct("@ll")
 _ERRORS: dict[str, type[HornitoError]] = {
@@ -83,9 +84,10 @@ def client_name() -> str:
 
 
 def encode(head: Head, parts: Sequence[memoryview] = ()) -> list[bytes | memoryview]:
-    """The fragments of a message; the arrays' bytes are not copied."""
-    line = json.dumps({**head, "sizes": [part.nbytes for part in parts]})
-    return [line.encode() + b"\n", *parts]
+    """The fragments of a message; the bytes of arrays of any length are not copied."""
+    sizes = [part.nbytes for part in parts]
+    line = json.dumps({**head, "sizes": sizes}).encode() + b"\n"
+    return [b"".join((line, *parts))] if sum(sizes) <= _JOINED else [line, *parts]
 
 
 def decode(content: bytes | str) -> tuple[Head, list[memoryview]]:

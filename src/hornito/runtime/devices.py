@@ -2,6 +2,7 @@
 """Which device is meant by a name, and how is it opened? The one registry of names."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from hornito.driver import Device, EtnavivDevice
 from hornito.driver.machine import Machine
@@ -11,6 +12,9 @@ from hornito.hardware.chips import DEFAULT_CHIP, Chip, CoefficientFormat, find_c
 from hornito.remote import RemoteDevice, is_remote
 from hornito.uapi.drm import RENDER_NODE
 from hornito.uapi.etnaviv import DRIVER_NAME
+
+if TYPE_CHECKING:
+    from hornito.virtual.injection import FaultPlan
 
 NAMES = f"auto, virtual, cpu, a render node such as {RENDER_NODE}, hornito://HOST:PORT and hornito+unix:PATH"
 VIRTUAL, CPU, AUTO = "virtual", "cpu", "auto"
@@ -67,16 +71,22 @@ def open_device(
     report: Report | None = None,
     *,
     default: str = DEFAULT_CHIP,
+    faults: "FaultPlan | None" = None,
     machine: Machine = HERE,
 ) -> Device | None:
     """The device of that name, or None for "cpu". ``chip``: which one to emulate, or what any other must be;
-    ``default``: which to emulate if none is named; ``report`` follows what has to be prepared once.
+    ``default``: which to emulate if none is named; ``report`` follows what has to be prepared once; ``faults``: what is
+    to go wrong, with a virtual one only.
 
     Raises BadInput for an unknown name or chip, Unsupported for a device that Hornito can't drive, DeviceError.
     """
     name = resolve(name, machine)
+    if faults is not None and name != VIRTUAL:
+        raise BadInput(
+            f"--fault with --device {name}: faults can be had from the virtual NPU only; use --device virtual"
+        )
     if name.startswith("/") or is_remote(name):
-        device = RemoteDevice(name) if is_remote(name) else EtnavivDevice(machine.kernel(), name)
+        device = _open_elsewhere(name, machine)
         try:
             _checked(device.name, device.chip, chip)
         except BaseException:
@@ -84,7 +94,12 @@ def open_device(
             raise
         return device
     found = find_device(name, chip, default=default, machine=machine)
-    return None if found is None else _open_virtual(found, report)
+    return None if found is None else _open_virtual(found, report, faults)
+
+
+def _open_elsewhere(name: str, machine: Machine) -> Device:
+    """A render node, or another machine's device."""
+    return RemoteDevice(name) if is_remote(name) else EtnavivDevice(machine.kernel(), name, timeout=machine.timeout)
 
 
 def _checked(name: str, has: Chip, wanted: str | None) -> Chip:
@@ -96,12 +111,12 @@ def _checked(name: str, has: Chip, wanted: str | None) -> Chip:
     return has
 
 
-def _open_virtual(chip: Chip, report: Report | None) -> Device:
+def _open_virtual(chip: Chip, report: Report | None, faults: "FaultPlan | None") -> Device:
     from hornito.virtual.executor import Executor
     from hornito.virtual.kernel import VirtualKernel
 
     if chip.coefficient_format is CoefficientFormat.UNPROVEN:
         cure = f"use --chip {DEFAULT_CHIP} or --device cpu"
         raise Unsupported(f"there is no virtual {chip.name}: its coefficient format is unproven; {cure}")
-    kernel = VirtualKernel(chip, executor=Executor(chip, report))
+    kernel = VirtualKernel(chip, executor=Executor(chip, report), faults=faults)
     return EtnavivDevice(kernel, RENDER_NODE, name=VIRTUAL)

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hornito.compiler import Compiled, Options, Plan, Unit, compile_plan, find_level, make_plan
+from hornito.compiler import Compiled, Evidence, Options, Plan, Unit, compile_plan, find_level, make_plan
 from hornito.driver import Device
 from hornito.errors import BadInput, DeviceError
 from hornito.model import Graph, find_model, read_model
@@ -60,6 +60,7 @@ class Interpreter:
         plan_level: str = "proven",
         disable: Iterable[str] = (),
         per_axis_error: float | None = None,
+        evidence: Evidence | None = None,
         report: Report | None = None,
         **litert_settings: Any,
     ) -> None:
@@ -99,7 +100,7 @@ class Interpreter:
             return
         whole = self._only_litert()
         if whole is None:
-            options = Options(chosen, level, disabled)
+            options = Options(chosen, level, disabled, evidence=evidence or Evidence())
             if per_axis_error is not None:
                 options = dataclasses.replace(options, per_axis_error=per_axis_error)
             plan = make_plan(self.graph, options)

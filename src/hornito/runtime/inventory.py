@@ -68,7 +68,7 @@ def remote_device(name: str) -> Found:
         chip = device.chip
     clients = int(status["clients"]) - 1  # we are one
     memory = f"{int(status['memory_used']) >> 20} of {int(status['memory_limit']) >> 20} MiB in use"
-    text = f"{status['device']} of another machine, {_chip_text(chip)}; other clients: {clients}, {memory}"
+    text = f"{status['device']}, lent by 'hornito serve', {_chip_text(chip)}; other clients: {clients}, {memory}"
     return Found(name, chip, text, usable=True)
 
 

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from hornito.errors import DeviceError
 
 T = TypeVar("T")
+_ENDING = "the server is ending"
 
 
 class RoundRobin(Generic[T]):
@@ -60,92 +61,89 @@ class RoundRobin(Generic[T]):
         return len(self._members)
 
 
-class _Job:
-    """Something to do in the device's thread, and how it went."""
+class _Ticket:
+    """Somebody who waits for a turn."""
 
-    def __init__(self, work: Callable[[], object], wanted: Callable[[], bool]) -> None:
-        self._work = work
-        self._wanted = wanted
-        self.result: object = None
-        self.error: BaseException | None = None
-        self.done = False
+    def __init__(self) -> None:
+        self._called = threading.Lock()
+        self._called.acquire()
+        self.void = False
 
-    def do(self) -> None:
-        try:
-            if not self._wanted():
-                raise DeviceError("nobody waits for this job any more")
-            self.result = self._work()
-        except BaseException as error:
-            self.error = error
+    def call(self, *, void: bool = False) -> None:
+        """It is their turn; or there will be none."""
+        self.void = void
+        self._called.release()
+
+    def wait(self) -> None:
+        self._called.acquire()
 
 
 class Turns:
-    """One thread that does everything that needs the device, a job at a time, in the order of RoundRobin."""
+    """Who may use the device: one thread at a time, in the order of RoundRobin. Threads share it."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._queue: RoundRobin[_Job] = RoundRobin()
+        self._lock = threading.Lock()
+        self._queue: RoundRobin[_Ticket] = RoundRobin()
         self._stopped = False
-        self._thread = threading.Thread(target=self._work, name="hornito lent device", daemon=True)
-        self._thread.start()
+        self._free = threading.Event()  # nobody has the turn
+        self._free.set()
 
     def join(self, client: str) -> None:
         """A connection of ``client`` begins."""
-        with self._changed:
+        with self._lock:
             self._queue.join(client)
 
     def leave(self, client: str) -> None:
         """It ends."""
-        with self._changed:
+        with self._lock:
             self._queue.leave(client)
 
     @property
     def clients(self) -> int:
         """How many clients there are."""
-        with self._changed:
+        with self._lock:
             return self._queue.clients
 
     @property
     def waiting(self) -> int:
         """How many jobs wait for their turn."""
-        with self._changed:
+        with self._lock:
             return len(self._queue)
 
     def do(self, client: str, work: Callable[[], T], wanted: Callable[[], bool] = lambda: True) -> T:
-        """The result of ``work``, when its turn has come; left out if it is not ``wanted`` any more by then.
-
-        Raises what ``work`` raises, and DeviceError once the turns are stopped, even if the job still runs.
-        """
-        job = _Job(work, wanted)
-        with self._changed:
-            if not self._stopped:
-                self._queue.put(client, job)
-                self._changed.notify_all()
-            self._changed.wait_for(lambda: job.done or self._stopped)
-            if not job.done:
-                raise DeviceError("the server is ending")
-        if job.error is not None:
-            raise job.error
-        return job.result  # type: ignore[return-value]  # a job's result is what its work returns
+        """The result of ``work``, in the caller's thread, when its turn has come; left out if it is not ``wanted`` any
+        more by then. Raises what ``work`` raises, and DeviceError once the turns are stopped."""
+        ticket = _Ticket()
+        with self._lock:
+            if self._stopped:
+                raise DeviceError(_ENDING)
+            self._queue.put(client, ticket)
+            if self._free.is_set():
+                self._next()
+        ticket.wait()
+        if ticket.void:
+            raise DeviceError(_ENDING)
+        try:
+            if not wanted():
+                raise DeviceError("nobody waits for this job any more")
+            return work()
+        finally:
+            with self._lock:
+                self._next()
 
     def stop(self, timeout: float) -> bool:
-        """No job begins any more, and nobody waits. Whether the one that ran has ended within so many seconds."""
-        with self._changed:
+        """Nobody gets a turn any more, or waits for one. Whether who had it has ended within so many seconds."""
+        with self._lock:
             self._stopped = True
-            self._changed.notify_all()
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+            while (ticket := self._queue.take()) is not None:
+                ticket.call(void=True)
+        return self._free.wait(timeout)
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                job = None
-                while not self._stopped and (job := self._queue.take()) is None:
-                    self._changed.wait()
-            if job is None:
-                return
-            job.do()
-            with self._changed:
-                job.done = True
-                self._changed.notify_all()
-            del job  # it holds a client's arrays
+    def _next(self) -> None:
+        """Pass the turn on; the lock is held."""
+        ticket = self._queue.take()
+        if ticket is None:
+            self._free.set()
+        else:
+            self._free.clear()
+            ticket.call()

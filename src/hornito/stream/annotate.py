@@ -26,13 +26,7 @@ NN, TP = "NN", "TP"
 DESCRIPTORS: dict[str, type[Packed]] = {NN: NNDescriptor, TP: TPDescriptor}
 TRIGGERS: dict[int, str] = {PS_NN_INST_ADDR.index: NN, PS_TP_INST_ADDR.index: TP}
 # Fields that hold device addresses, and how far these are shifted right.
-ADDRESS_FIELDS = {
-    "kernel_address": 6,
-    "in_image_address": 0,
-    "out_image_address": 0,
-    "in_image_base_address": 0,
-    "out_image_base_address": 0,
-}
+ADDRESS_FIELDS = NNDescriptor.addresses() | TPDescriptor.addresses()
 
 
 class LineKind(enum.StrEnum):

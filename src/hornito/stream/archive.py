@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from hornito.errors import BadInput
 from hornito.files import atomic_writer
+from hornito.hardware.nn import NNDescriptor
+from hornito.hardware.tp import TPDescriptor
 from hornito.stream.submission import (
     STREAM,
     Archive,
@@ -31,6 +33,7 @@ from hornito.stream.submission import (
 )
 
 FORMAT_VERSION = 1
+_SHIFTS = {*NNDescriptor.addresses().values(), *TPDescriptor.addresses().values()}
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the same input gives the same file
 # What zipfile, zlib and numpy raise for content that is neither a zip archive nor an array.
 _UNREADABLE = (
@@ -237,7 +240,7 @@ def _submission(arrays: Mapping[str, NDArray[Any]], number: int) -> Submission:
     relocations = tuple(Relocation(*(int(value) for value in row)) for row in places)
     for place in relocations:
         holder = 4 * len(stream) if place.buffer == STREAM else _data_length(buffers, place.buffer)
-        if not (0 <= place.offset <= holder - 4 and 0 <= place.target < len(buffers) and place.shift in (0, 6)):
+        if not (0 <= place.offset <= holder - 4 and 0 <= place.target < len(buffers) and place.shift in _SHIFTS):
             raise BadInput(f"s{number}_relocs: {place} points nowhere")
     return Submission(stream.astype(np.uint32), tuple(buffers), relocations)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hornito.errors import BadStream
-from hornito.hardware.nn import NNDescriptor
+from hornito.hardware.nn import KERNEL_ADDRESS_SHIFT, NNDescriptor
 from hornito.hardware.states import PS_NN_INST_ADDR, PS_TP_INST_ADDR, PS_UNK10A4, TAG_ALIGNMENT
 from hornito.hardware.tp import TPDescriptor
 from hornito.stream.submission import Buffer, BufferKind, Submission
@@ -48,7 +48,7 @@ def jobs_of(submission: Submission) -> Iterator[Job]:
 
 
 def _nn_job(submission: Submission, descriptor: NNDescriptor) -> NNJob:
-    buffer = _buffer(submission, descriptor.kernel_address * TAG_ALIGNMENT)
+    buffer = _buffer(submission, descriptor.kernel_address << KERNEL_ADDRESS_SHIFT)
     return NNJob(descriptor, buffer.size if buffer is not None and buffer.kind is BufferKind.COEFFICIENTS else 0)
 
 

@@ -101,7 +101,7 @@ class Answering:
         if fd >= _DESCRIPTORS:
             return False
         if request >> 8 & 0xFF != ord(DRM_TYPE):
-            return self._answer_sync_file(caller, fd, request, argument)
+            return self._answer_other_file(caller, fd, request, argument)
         number = self._number(caller.pid, fd)
         file = None if number is None else self._device.file(number)
         if file is None:
@@ -109,12 +109,12 @@ class Answering:
         self._device.call(file, request, argument, caller)
         return True
 
-    def _answer_sync_file(self, caller: RemoteCaller, fd: int, request: int, argument: int) -> bool:
+    def _answer_other_file(self, caller: RemoteCaller, fd: int, request: int, argument: int) -> bool:
         try:
             identity: FileIdentity = caller.identify(fd)
         except OSError:
             return False
-        if not self._device.is_sync_file(identity):
+        if not self._device.is_sync_file(identity) and not self._device.is_dma_buf(identity):
             return False
         self._device.sync_call(identity, request, argument, caller)
         return True

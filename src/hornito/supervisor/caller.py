@@ -24,9 +24,9 @@ class RemoteCaller(UserMemory):
         self._listener = listener
         self._call = call
 
-    def install(self, fd: int) -> int:
+    def install(self, fd: int, flags: int = os.O_CLOEXEC) -> int:
         try:
-            return self._listener.install(self._call, fd, os.O_CLOEXEC, answer=False)
+            return self._listener.install(self._call, fd, flags, answer=False)
         finally:
             os.close(fd)
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Which system calls are handed to the supervisor? As few as can be: those that take a path, and the ioctls of two
-interfaces.
+"""Which system calls are handed to the supervisor? As few as can be: those that take a path, and the ioctls of
+three interfaces.
 
 Calls that are never handed over cost nothing: the kernel knows from the number alone that they pass.
 """
 
+from hornito.uapi.dma_buf import DMA_BUF_IOCTL_SYNC
 from hornito.uapi.drm import DRM_TYPE
 from hornito.uapi.seccomp import (
     DATA_ARCH,
@@ -22,7 +23,7 @@ from hornito.uapi.seccomp import (
 from hornito.uapi.sync_file import SYNC_IOC_FILE_INFO
 from hornito.uapi.system_calls import Architecture
 
-_LETTERS = (DRM_TYPE, SYNC_IOC_FILE_INFO.letter)
+_LETTERS = (DRM_TYPE, SYNC_IOC_FILE_INFO.letter, DMA_BUF_IOCTL_SYNC.letter)
 _NOT_NOTIFIED = ("ioctl", "kcmp", "seccomp")  # ioctl: by its request
 _LETTER_BITS = 0xFF00  # of an ioctl's request
 

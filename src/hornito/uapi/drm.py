@@ -5,6 +5,7 @@ Source: the Linux UAPI header drm.h, by the databook's numbers and sizes.
 """
 
 import enum
+import os
 
 from hornito.uapi.ioctl import S32, U32, U64, Direction, Ioctl, Struct, layout
 
@@ -14,6 +15,17 @@ RENDER_MINOR = 128  # of the first render node
 DRM_TYPE = "d"
 COMMAND_BASE = 0x40  # a driver's own ioctls begin here ...
 COMMAND_END = 0xA0  # ... and end before this number
+# Of the numbers outside, those that every DRM device knows but no render node answers: identity, authentication and
+# mastership, names of buffers, vertical blanks, modes, leases. Source: Linux, the table in drm_ioctl.c.
+DENIED_COMMANDS = frozenset(
+    {
+        *(0x01, 0x02, 0x05, 0x06, 0x07, 0x0A, 0x0B, 0x0D, 0x10, 0x11, 0x12, 0x13, 0x1E, 0x1F, 0x3A, 0x3B, 0x3C),
+        *range(0xA0, 0xBF),
+        *(0xC6, 0xC7, 0xC8, 0xC9, 0xCE, 0xD0),
+    }
+)
+# SYNCOBJ_CREATE to SYNCOBJ_EVENTFD; those between that are no business of sync objects are left out.
+SYNCOBJ_COMMANDS = frozenset({*range(0xBF, 0xC6), *range(0xCA, 0xCE), 0xCF})
 
 
 class Cap(enum.IntEnum):
@@ -63,6 +75,10 @@ class GemOpen(Struct):
 class GetCap(Struct):
     capability: U64
     value: U64
+
+
+PRIME_IMPORT, PRIME_EXPORT = 1, 2  # what GET_CAP says of PRIME
+PRIME_FLAGS = os.O_CLOEXEC | os.O_RDWR  # DRM_CLOEXEC, DRM_RDWR
 
 
 @layout

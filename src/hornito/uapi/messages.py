@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from hornito.uapi.recovery import FAULT_REASONS
 
-PREFIX = "etnaviv-gpu npu: "  # the driver's, and the device's name
+DEVICE = "npu"
+PREFIX = f"etnaviv-gpu {DEVICE}: "  # the driver's, and the device's name
 RECOVERED = "recover hung GPU!"
 _REFUSAL = re.compile(
     r"virtual NPU: submit (?P<submit>\d+): (?P<unit>\S+) refused (?:job (?P<job>\d+)|the stream)"

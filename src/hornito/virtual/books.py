@@ -17,6 +17,7 @@ from hornito.virtual.answers import refuse
 from hornito.virtual.buffers import Buffer
 from hornito.virtual.client import Change, OpenFile
 from hornito.virtual.command_memory import CommandMemory
+from hornito.virtual.dma_bufs import DmaBufs
 from hornito.virtual.fences import Fence, Pending, Signal
 from hornito.virtual.injection import FaultPlan, Kind
 from hornito.virtual.jobs import AddressSpace, Executor
@@ -25,6 +26,7 @@ from hornito.virtual.pool import Pool
 from hornito.virtual.recovery import Recovery, doom
 from hornito.virtual.scheduler import Job, Scheduler
 from hornito.virtual.sync_files import SyncFiles
+from hornito.virtual.user_pages import UserPages
 
 _FENCE_WRAP = 1 << 32
 
@@ -46,6 +48,7 @@ class Books:
         self.pool = Pool("hornito-renderD128")
         self.files: dict[int, OpenFile] = {}  # by number; those that were released too, until their last job has ended
         self.sync_files = SyncFiles()
+        self.dma_bufs = DmaBufs(self.pool)
         self.scheduler = Scheduler(chip, executor, self.pool.fd)
         self.memory_free = memory
         self._new_space = new_space or _address_space
@@ -53,6 +56,7 @@ class Books:
         self._fences: dict[int, Fence] = {}  # those that have not signalled
         self._jobs: dict[int, Job] = {}  # that have not ended, by fence, in the order of their turns
         self._last_fence = 0
+        self._submits = 0
         self._allocations = 0
         self._plan = plan
         self._lost = False
@@ -84,21 +88,31 @@ class Books:
             self.drop(file, handle)
         self.scheduler.in_turn(lambda: self._end(file))
 
+    def sweep(self) -> list[OpenFile]:
+        """Release what nobody has any more: open files (told here), sync files, dma-bufs."""
+        self.sync_files.sweep()
+        ended = [self.files[number] for number in self.pool.gone()]
+        for file in ended:
+            self.release(file)
+        for buffer in self.dma_bufs.sweep():
+            self.dropped(buffer)
+        return ended
+
     def _end(self, file: OpenFile) -> None:
         file.end()
         self.files.pop(file.number, None)
 
     # Buffers.
 
-    def new_buffer(self, size: int) -> Buffer:
-        """A buffer of at least that many bytes, all zero. Raises OSError with ENOMEM."""
+    def new_buffer(self, size: int, user: UserPages | None = None) -> Buffer:
+        """A buffer of at least that many bytes, all zero, or of a client's own. Raises OSError with ENOMEM."""
         self._allocations += 1
         if self._plan.allocation_fails(self._allocations):
             raise refuse(errno.ENOMEM)
         size = -(-size // GRANULE) * GRANULE
         if size > self.memory_free:
             raise refuse(errno.ENOMEM)
-        buffer = Buffer(size, self.pool.allocate(size))
+        buffer = Buffer(size, self.pool.allocate(size), user)
         self.memory_free -= size
         return buffer
 
@@ -126,6 +140,8 @@ class Books:
             file.apply([change], self.pool.fd)
         with contextlib.suppress(OSError):  # no holes on this system: the pages go when the pool does
             self.pool.free(buffer.offset, buffer.size)
+        if buffer.user is not None:
+            buffer.user.close()
 
     # Jobs.
 
@@ -143,7 +159,7 @@ class Books:
             raise Pending(self._command_memory)
         return address
 
-    def new_fence(self) -> Fence:
+    def new_fence(self, file: OpenFile) -> Fence:
         """The fence of the job that is submitted next; nothing is taken before ``submit``. Raises OSError with ENODEV
         where the device is to be lost then."""
         number = self._last_fence % (_FENCE_WRAP - 1) + 1
@@ -152,11 +168,12 @@ class Books:
             self._lost = True
             self._wake_all()
             self.check_alive()
-        return Fence(number)
+        return Fence(number, file.number, self._submits + 1)
 
     def submit(self, job: Job) -> None:
         """Let a job run that has passed all checks."""
         self._last_fence = job.fence.number
+        self._submits += 1
         self._fences[job.fence.number] = job.fence
         job.address = self._place(job.pages)
         job.injection = self._plan.at(job.fence.number)
@@ -206,7 +223,11 @@ class Books:
         if worker.inside or not worker.running:
             for file in list(self.files.values()):
                 file.end()
+                for buffer in file.handles.values():
+                    if buffer.user is not None:
+                        buffer.user.close()
             self.sync_files.close()
+            self.dma_bufs.close()
             self.pool.close()
 
 

@@ -6,23 +6,36 @@ from dataclasses import dataclass
 
 from hornito.uapi.etnaviv import SECOND_LEVEL_BITS
 from hornito.virtual.fences import Fence
+from hornito.virtual.user_pages import UserPages
 
 
 class Buffer:
     """A buffer object: ``size`` bytes of the pool from ``offset``.
 
     Jobs run in the order of their submits, so the last fence tells all: the device is done with the buffer, or has
-    written it, when that fence has signalled. ``references``: handles of any open file.
+    written it, when that fence has signalled. ``references``: handles of any open file, and
+    the dma-buf. ``user``: the memory of a client that it stands for.
     """
 
-    __slots__ = ("last_use", "last_write", "offset", "references", "size")
+    __slots__ = ("last_use", "last_write", "offset", "references", "size", "user")
 
-    def __init__(self, size: int, offset: int) -> None:
+    def __init__(self, size: int, offset: int, user: UserPages | None = None) -> None:
         self.size = size
         self.offset = offset
+        self.user = user
         self.references = 0
         self.last_use: Fence | None = None
         self.last_write: Fence | None = None
+
+    def use(self, fence: Fence, *, writes: bool) -> None:
+        """The job of that fence reads or ``writes`` it."""
+        self.last_use = _later(self.last_use, fence)
+        if writes:
+            self.last_write = _later(self.last_write, fence)
+
+
+def _later(known: Fence | None, fence: Fence) -> Fence:
+    return fence if known is None or not known.pending or known.order <= fence.order else known
 
 
 @dataclass(eq=False)

@@ -4,7 +4,7 @@
 import os
 from typing import NamedTuple, Protocol
 
-from hornito.virtual.user_memory import UserMemory
+from hornito.virtual.user_memory import PinnedMemory, UserMemory
 
 
 class FileIdentity(NamedTuple):
@@ -27,15 +27,22 @@ class Caller(Protocol):
     def pid(self) -> int:
         """Its number, or its thread's."""
 
+    @property
+    def process(self) -> int:
+        """Its number: one for all threads. Raises OSError with ESRCH."""
+
     def read(self, address: int, length: int) -> bytearray:
         """``length`` bytes of its memory. Raises OSError with EFAULT."""
 
     def write(self, address: int, content: bytes | bytearray) -> None:
         """Put ``content`` into its memory. Raises OSError with EFAULT; a first part may have been written."""
 
-    def install(self, fd: int) -> int:
-        """Give it a descriptor of ours, close-on-exec; its number there. ``fd`` is no longer ours, whatever happens.
-        Raises OSError, EMFILE mostly."""
+    def pin(self, address: int, length: int, writable: bool) -> PinnedMemory:
+        """Take hold of a part of its memory, all readable, or writable too. Raises OSError with EFAULT."""
+
+    def install(self, fd: int, flags: int = os.O_CLOEXEC) -> int:
+        """Give it a descriptor of ours, close-on-exec or with ``flags`` 0 not; its number there. ``fd``, which is
+        close-on-exec here, is no longer ours, whatever happens. Raises OSError, EMFILE mostly."""
 
     def identify(self, fd: int) -> FileIdentity:
         """Which file its descriptor shows. Raises OSError with EBADF."""
@@ -47,7 +54,9 @@ class OwnProcess(UserMemory):
     def __init__(self) -> None:
         super().__init__(os.getpid())
 
-    def install(self, fd: int) -> int:
+    def install(self, fd: int, flags: int = os.O_CLOEXEC) -> int:
+        if not flags & os.O_CLOEXEC:
+            os.set_inheritable(fd, True)
         return fd
 
     def identify(self, fd: int) -> FileIdentity:

@@ -11,7 +11,13 @@ from hornito.virtual.client import OpenFile
 
 _VERSION = (1, 4, 0)
 _TEXTS = {"name": b"etnaviv", "date": b"20151214", "desc": b"etnaviv DRM"}
-_CAPS = {drm.Cap.TIMESTAMP_MONOTONIC: 1, drm.Cap.PRIME: 0, drm.Cap.SYNCOBJ: 0, drm.Cap.SYNCOBJ_TIMELINE: 0}
+# PRIME is what the DRM core does for every driver; sync objects are what etnaviv's driver_features leave out.
+_CAPS = {
+    drm.Cap.TIMESTAMP_MONOTONIC: 1,
+    drm.Cap.PRIME: drm.PRIME_IMPORT | drm.PRIME_EXPORT,
+    drm.Cap.SYNCOBJ: 0,
+    drm.Cap.SYNCOBJ_TIMELINE: 0,
+}
 
 
 def version(books: Books, file: OpenFile, arg: drm.Version, caller: Caller) -> None:

@@ -53,6 +53,10 @@ class OpenFile:
         buffer.references += 1
         return handle
 
+    def handle_of(self, buffer: Buffer) -> int | None:
+        """The handle that the client has for ``buffer``, if any."""
+        return next((handle for handle, held in self.handles.items() if held is buffer), None)
+
     def drop(self, handle: int) -> Buffer:
         """Take a handle back; its buffer. Raises KeyError for one that is not in use."""
         buffer = self.handles.pop(handle)

@@ -9,36 +9,30 @@ import ctypes
 import errno
 import weakref
 from collections.abc import Callable
-from typing import Any
 
 from hornito.errors import Unsupported
 from hornito.hardware.chips import Chip, CoefficientFormat
 from hornito.uapi import drm, etnaviv
-from hornito.uapi.ioctl import Direction, Ioctl, Struct, request_direction, request_size
-from hornito.uapi.sync_file import SYNC_IOC_FILE_INFO
-from hornito.virtual import calls_buffers, calls_info, calls_sync, submit, waits
+from hornito.virtual import calls_buffers, calls_info, calls_perfmon, calls_prime, calls_sync, submit, waits
 from hornito.virtual.answers import refuse
+from hornito.virtual.arguments import by_command
 from hornito.virtual.books import Books
+from hornito.virtual.buffers import Buffer
 from hornito.virtual.caller import Caller, FileIdentity
 from hornito.virtual.client import OpenFile
-from hornito.virtual.fences import Pending
 from hornito.virtual.injection import FaultPlan
 from hornito.virtual.jobs import AddressSpace, Executor
 from hornito.virtual.pool import Pool
 from hornito.virtual.sync_files import SyncFile
 from hornito.virtual.timeline import Counters
 
-_Handler = Callable[[Books, OpenFile, Any, Caller], None]
-_TABLE: dict[int, tuple[Ioctl[Any], _Handler]] = {
-    spec.nr: (spec, handler)
-    for spec, handler in (
+_CALLS = by_command(
+    (
         (drm.VERSION, calls_info.version),
         (drm.GEM_CLOSE, calls_buffers.gem_close),
-        (drm.GEM_FLINK, calls_buffers.by_name),
-        (drm.GEM_OPEN, calls_buffers.by_name),
         (drm.GET_CAP, calls_info.get_cap),
-        (drm.PRIME_HANDLE_TO_FD, calls_buffers.prime),
-        (drm.PRIME_FD_TO_HANDLE, calls_buffers.prime),
+        (drm.PRIME_HANDLE_TO_FD, calls_prime.handle_to_fd),
+        (drm.PRIME_FD_TO_HANDLE, calls_prime.fd_to_handle),
         (etnaviv.GET_PARAM, calls_info.get_param),
         (etnaviv.GEM_NEW, calls_buffers.gem_new),
         (etnaviv.GEM_INFO, calls_buffers.gem_info),
@@ -46,9 +40,13 @@ _TABLE: dict[int, tuple[Ioctl[Any], _Handler]] = {
         (etnaviv.GEM_CPU_FINI, calls_buffers.cpu_fini),
         (etnaviv.GEM_SUBMIT, submit.gem_submit),
         (etnaviv.WAIT_FENCE, waits.wait_fence),
+        (etnaviv.GEM_USERPTR, calls_buffers.gem_userptr),
         (etnaviv.GEM_WAIT, waits.gem_wait),
+        (etnaviv.PM_QUERY_DOM, calls_perfmon.query_domain),
+        (etnaviv.PM_QUERY_SIG, calls_perfmon.query_signal),
     )
-}
+)
+_DRM_LETTER = ord(drm.DRM_TYPE)
 
 
 class VirtualDevice:
@@ -104,22 +102,20 @@ class VirtualDevice:
             self._books.release(file)
 
     def sweep(self) -> list[OpenFile]:
-        """Release what clients have closed, or left behind when they died: open files (told here) and sync files.
+        """Release what clients have closed, or left behind when they died: open files (told here), sync files and
+        dma-bufs.
 
         ``pool.wake_fd`` says when it is worth while.
         """
         with self._books.lock:
-            self._books.sync_files.sweep()
-            ended = [self._books.files[number] for number in self._books.pool.gone()]
-            for file in ended:
-                self._books.release(file)
-            return ended
+            return self._books.sweep()
 
     def check_map(self, file: OpenFile, length: int, offset: int) -> None:
-        """Raises OSError with EINVAL for a part of the pool that is no buffer of that file, or none whole."""
+        """Raises OSError with EINVAL for all but the beginning of a buffer of that file."""
         with self._books.lock:
             self._books.check_alive()
-            if not any(b.offset == offset and 0 < length <= b.size for b in file.handles.values()):
+            buffers = (buffer for buffer in file.handles.values() if buffer.user is None)
+            if not any(b.offset == offset and 0 < length <= b.size for b in buffers):
                 raise refuse(errno.EINVAL)
 
     def messages(self, file: OpenFile) -> list[str]:
@@ -168,58 +164,42 @@ class VirtualDevice:
             self._books.check_alive()
             if file.closed:
                 raise refuse(errno.EBADF)
-            if request >> 8 & 0xFF != ord(drm.DRM_TYPE):
+            if request >> 8 & 0xFF != _DRM_LETTER:
                 raise refuse(errno.ENOTTY)
-            entry = _TABLE.get(request & 0xFF)
-            if entry is None:
-                raise refuse(errno.EINVAL)
-            _call(entry[0], lambda struct: entry[1](self._books, file, struct, caller), request, arg, caller)
+            answer = _CALLS.get(request & 0xFF)
+            if answer is None:
+                raise refuse(_refusal(request & 0xFF))
+            answer(self._books, file, request, arg, caller)
 
     def is_sync_file(self, identity: FileIdentity) -> bool:
         """A descriptor of that identity is a sync file of ours."""
         with self._books.lock:
             return self._books.sync_files.find(identity) is not None
 
+    def is_dma_buf(self, identity: FileIdentity) -> bool:
+        """A descriptor of that identity is a dma-buf of ours."""
+        with self._books.lock:
+            return self._books.dma_bufs.find(identity) is not None
+
     def sync_call(self, identity: FileIdentity, request: int, arg: ctypes.Structure | int, caller: Caller) -> None:
-        """One ioctl on a sync file. Raises OSError: EBADF for what is none of ours, ENOTTY; Pending."""
+        """One ioctl on a sync file or a dma-buf. Raises OSError: EBADF for what is neither, ENOTTY; Pending."""
         request &= 0xFFFFFFFF
         with self._books.lock:
             self._books.check_alive()
-            file: SyncFile | None = self._books.sync_files.find(identity)
+            file: SyncFile | Buffer | None = self._books.sync_files.find(identity)
+            answer = calls_sync.SYNC_FILE_CALLS.get(request)
+            if file is None:
+                file = self._books.dma_bufs.find(identity)
+                answer = calls_sync.DMA_BUF_CALLS.get(request)
             if file is None:
                 raise refuse(errno.EBADF)
-            if request != SYNC_IOC_FILE_INFO.number:
+            if answer is None:
                 raise refuse(errno.ENOTTY)
-            _call(SYNC_IOC_FILE_INFO, lambda info: calls_sync.file_info(file, info), request, arg, caller)
+            answer(self._books, file, request, arg, caller)
 
 
-def _call(
-    spec: Ioctl[Any], handler: Callable[[Any], None], request: int, arg: ctypes.Structure | int, caller: Caller
-) -> None:
-    """Hand ``arg`` to its handler. A struct of the right type directly; anything else as DRM does: cut or filled with
-    zeros to the kernel's own size, and copied back even if the call fails."""
-    if request == spec.number and type(arg) is spec.struct:
-        handler(arg)
-        return
-    pointer = arg if isinstance(arg, int) else ctypes.addressof(arg)
-    directions = request_direction(request) & spec.direction
-    size = ctypes.sizeof(spec.struct)
-    asked = request_size(request)
-    content = bytearray(size)
-    if directions & Direction.WRITE:
-        given = caller.read(pointer, asked)
-        content[: min(size, asked)] = given[:size]
-    struct: Struct = spec.struct.from_buffer(content)
-    try:
-        handler(struct)
-    except Pending:
-        raise  # nothing has been answered yet
-    except BaseException:
-        _copy_back(caller, pointer, content[:asked], directions)
-        raise
-    _copy_back(caller, pointer, content[:asked], directions)
-
-
-def _copy_back(caller: Caller, pointer: int, content: bytearray, directions: Direction) -> None:
-    if directions & Direction.READ:
-        caller.write(pointer, bytes(content))
+def _refusal(command: int) -> int:
+    """The errno for a DRM command that nobody here answers."""
+    if command in drm.DENIED_COMMANDS:
+        return errno.EACCES
+    return errno.EOPNOTSUPP if command in drm.SYNCOBJ_COMMANDS else errno.EINVAL  # the driver has no sync objects

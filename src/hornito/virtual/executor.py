@@ -33,13 +33,19 @@ class Executor:
         ``timeline`` learns of each job before it runs, and may end the submission there."""
         self.jobs = []
         timeline = timeline or Timeline(self.chip)
-        for job in FrontEnd(self.chip).jobs(stream):
-            try:
-                self._run(space, job, timeline)
-            except Fault as fault:
-                fault.job = job.number
-                raise
-            self.jobs.append(job)
+        front_end = FrontEnd(self.chip)
+        try:
+            for job in front_end.jobs(stream):
+                try:
+                    self._run(space, job, timeline)
+                except Fault as fault:
+                    fault.job = job.number
+                    raise
+                self.jobs.append(job)
+        except Fault as fault:
+            if fault.unit == "FE":
+                timeline.stand(front_end.position)
+            raise
         timeline.finish()
 
     def _run(self, space: AddressSpace, job: Job, timeline: Timeline) -> None:

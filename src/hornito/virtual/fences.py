@@ -47,14 +47,17 @@ class Fence(Signal):
     """One job's end. Its device's lock guards it.
 
     ``status`` has the sync file's numbers: 0 pending, 1 done, below zero -errno of a job that was killed. ``time`` is
-    when it signalled, in nanoseconds of CLOCK_MONOTONIC.
+    when it signalled, in nanoseconds of CLOCK_MONOTONIC. ``timeline``: whose jobs it is among (an open file's number);
+    ``order``: its place among all jobs of the device.
     """
 
-    __slots__ = ("number", "status", "time")
+    __slots__ = ("number", "order", "status", "time", "timeline")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, timeline: int = 0, order: int = 0) -> None:
         super().__init__()
         self.number = number
+        self.timeline = timeline
+        self.order = order
         self.status = PENDING
         self.time = 0
 

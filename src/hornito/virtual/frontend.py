@@ -59,9 +59,11 @@ class _Trigger:
 
 
 class FrontEnd:
-    """Executes one stream: holds its state registers, and gathers triggers into jobs."""
+    """Executes one stream: holds its state registers, and gathers triggers into jobs. ``position``: the word at which
+    the command begins that it is at."""
 
     def __init__(self, chip: Chip) -> None:
+        self.position = 0
         self._chip = chip
         self._states: dict[int, int] = {}  # by index
         self._triggers: list[_Trigger] = []
@@ -71,13 +73,16 @@ class FrontEnd:
     def jobs(self, stream: NDArray[np.uint32]) -> Iterator[Job]:
         """The jobs in order, each as soon as the stream has said all about it. Raises Fault at the first bad word."""
         packets = walk(stream.tolist())
+        after = 0  # where the next command begins
         while True:
             try:
                 packet = next(packets, None)
             except BadStream as error:
+                self.position = after
                 raise self._fault(str(error)) from error
             if packet is None or packet.opcode is Opcode.END:
                 break
+            self.position, after = packet.index, packet.index + len(packet.words)
             if isinstance(packet, LoadState):
                 if packet.fixed_point:
                     raise self._fault(f"word {packet.index}: converts from fixed point, never done for NPU work")

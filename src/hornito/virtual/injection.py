@@ -1,17 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What is to go wrong, and when? Faults that a user asks for (``--fault KIND@N``), to see how programs recover.
 
-| text | what happens |
-| --- | --- |
-| ``hang@N`` | submission N of the device never ends; recovery kills it |
-| ``mmu@N`` | submission N meets an unmapped device address: an MMU fault, then recovery |
-| ``irq@N`` | submission N does its work, but its interrupt is lost; recovery finds it, and its fence fails |
-| ``lost@N`` | the device is gone when submission N comes: it and every later call gets ENODEV |
-| ``alloc@N`` | the Nth GEM_NEW gets ENOMEM |
-
-N counts from 1 over all clients, so a submission's number is its fence's, as the virtual kernel's log names it.
-Submission 1 of a client is mostly the one that initialises the device. ``hang@N.J`` and ``mmu@N.J`` strike at job J
-(from 0) of the submission instead of its first, after the jobs before it have run; at its end if it has no such job.
+docs/faults.md has the table of kinds.
 """
 
 import enum

@@ -56,7 +56,8 @@ class VirtualKernel:
         if file is not None:
             self.device.release(file)
         identity = _identify(fd)
-        if identity != self.device.pool.identity and not self.device.is_sync_file(identity):
+        known = self.device.is_sync_file(identity) or self.device.is_dma_buf(identity)
+        if identity != self.device.pool.identity and not known:
             raise refuse(errno.EBADF)
         os.close(fd)
         self.device.sweep()

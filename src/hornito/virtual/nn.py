@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from hornito.cost import Work, nn_work
 from hornito.errors import Unsupported
 from hornito.hardware.chips import Chip
-from hornito.hardware.coefficients import ALIGNMENT
 from hornito.hardware.nn import ARITHMETIC, BYTES, MAX_TILE_X, NEGATIVE_SHIFT, NNDescriptor, Pooling
 from hornito.virtual.coefficients import READERS
 from hornito.virtual.convolution import ACCUMULATOR_LIMIT, Convolution, Factor, Target, Window, as_one_row, prepare
@@ -18,7 +17,7 @@ from hornito.virtual.faults import Fault, MMUFault
 from hornito.virtual.memory import AddressSpace
 from hornito.virtual.weights import KernelShape
 
-_KERNEL_ADDRESS_MASK = 0x03FFFFFF
+_ADDRESSES = {name: (NNDescriptor.layout()[name], shift) for name, shift in NNDescriptor.addresses().items()}
 _CACHE_BYTES = 192 << 20
 _LAYERS_KEPT = 4096
 
@@ -47,10 +46,11 @@ class ReadyLayer:
 
 @dataclass(frozen=True, eq=False)
 class _Decoded:
-    """Coefficients as they were in memory, and what became of them."""
+    """Coefficients as they were in memory, what became of them, and the whole job's work."""
 
     blob: NDArray[np.uint8]
     convolution: Convolution
+    work: Work
 
     @property
     def nbytes(self) -> int:
@@ -80,10 +80,11 @@ class NNUnit:
     def fetch(self, space: AddressSpace, address: int) -> ReadyLayer:
         """Read and check the descriptor at ``address``, and its coefficients. Raises Fault."""
         words = space.view(address, BYTES).view("<u4").copy()
-        coefficients = (int(words[5]) & _KERNEL_ADDRESS_MASK) * ALIGNMENT
-        source, destination = int(words[6]), int(words[7])
-        words[5] &= np.uint32(~_KERNEL_ADDRESS_MASK & 0xFFFFFFFF)
-        words[6:8] = 0
+        found = words.tolist()
+        at = {name: field.extract(found) << shift for name, (field, shift) in _ADDRESSES.items()}
+        coefficients, source, destination = at["kernel_address"], at["in_image_address"], at["out_image_address"]
+        for field, _ in _ADDRESSES.values():
+            words[field.word] &= np.uint32(~field.mask & 0xFFFFFFFF)
         key = words.tobytes()
         layer = self._layers.get(key)
         if layer is None:
@@ -95,13 +96,12 @@ class NNUnit:
             if len(self._layers) >= _LAYERS_KEPT:
                 self._layers.clear()
             self._layers[key] = layer
-        decoded = self._convolution(space, key, layer.shape, coefficients)
-        size = len(decoded.blob)
-        work = layer.work + Work(coefficient_bytes=size, read=size)
-        return ReadyLayer(work, layer, decoded.convolution, source, destination)
+        decoded = self._convolution(space, key, layer, coefficients)
+        return ReadyLayer(decoded.work, layer, decoded.convolution, source, destination)
 
-    def _convolution(self, space: AddressSpace, key: bytes, shape: KernelShape, address: int) -> _Decoded:
+    def _convolution(self, space: AddressSpace, key: bytes, layer: Layer, address: int) -> _Decoded:
         """The decoded coefficients that memory holds now."""
+        shape = layer.shape
         try:
             header = space.view(address, self._reader.header(shape, self._chip))
             size = self._reader.size(header, shape, self._chip)
@@ -120,7 +120,7 @@ class NNUnit:
         convolution = prepare(
             weights, shape.outputs, shape.planes, shape.rows * shape.columns, ARITHMETIC[self._chip.nn_version].centre
         )
-        decoded = _Decoded(kept, convolution)
+        decoded = _Decoded(kept, convolution, layer.work + Work(coefficient_bytes=size, read=size))
         self._keep((key, address), decoded)
         return decoded
 

@@ -7,7 +7,6 @@ more. Another process with the same mappings then goes on for everybody else.
 """
 
 import contextlib
-import dataclasses
 import json
 import mmap
 import os
@@ -115,8 +114,7 @@ class ProcessExecutor:
         """As ``Executor.run``. Raises Fault; Died if the process ended during the job; DeviceError."""
         timeline = timeline or Timeline(self.chip)
         self._runs += 1
-        start = dataclasses.asdict(timeline.start)
-        request = {"do": "run", "space": space.number, "number": self._runs, "start": start}
+        request = {"do": "run", "space": space.number, "number": self._runs, "start": timeline.start.encode()}
         answer = self.ask(Message(request, np.ascontiguousarray(stream, "<u4").tobytes()), self._runs)
         timeline.progress = Progress.decode(answer["progress"])
         if "fault" in answer:
@@ -187,8 +185,9 @@ class ProcessExecutor:
             try:
                 problem = receive(link.peer).values.get("error")
             except Closed:
+                killed = link.popen is not None and link.popen.wait() < 0
                 how = link.end_process()
-                if link.closed:
+                if link.closed or killed:  # nobody's fault but the killer's: another one may live
                     raise
                 problem = f"the virtual NPU's worker process ended before it was ready ({how})"
             if problem:

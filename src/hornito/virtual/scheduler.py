@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hornito.hardware.chips import Chip
+from hornito.virtual import surroundings
 from hornito.virtual.buffers import Mapping
 from hornito.virtual.client import Change, OpenFile
+from hornito.virtual.counters import CounterRequest
 from hornito.virtual.fences import Fence
 from hornito.virtual.injection import Injection
 from hornito.virtual.jobs import Call, Executor, Worker
@@ -23,7 +25,8 @@ class Cancelled(Exception):
 @dataclass(eq=False)
 class Job:
     """One submission on its way: the stream, what its address space must follow first, its fence, how many pages of
-    command memory it holds and where (``address``), the buffers of its table, and the process that made it.
+    command memory it holds and where (``address``), the buffers of its table, the process that made it, and which
+    counters it asks for.
 
     ``injection`` is what is to go wrong; ``doomed``: recovery took it along. From its begin on, ``timeline`` tells how
     far it is and ``before`` what the core's counters showed; at its end ``after`` does, ``error`` says why it was
@@ -37,6 +40,7 @@ class Job:
     pages: int
     uses: list[Mapping] = field(default_factory=list)
     pid: int = 0
+    requests: list[CounterRequest] = field(default_factory=list)
     address: int = 0
     injection: Injection | None = None
     doomed: bool = False
@@ -88,6 +92,7 @@ class Scheduler:
                 raise job.unmapped[0][1]
             if self._executor is None:
                 self._executor = _virtual_npu(self._chip)
+            surroundings.before(job.uses, job.requests, job.before, self._fd)
             self._executor.run(job.file.space(), job.stream, job.timeline)
             self._completed = job.fence.number
         except BaseException as error:  # whatever it is, the client must not take the job for done
@@ -96,6 +101,10 @@ class Scheduler:
             self._running = None
             self._look = job.timeline.progress.look
             job.after = self.counters = self.counters.later(job.timeline.progress, self._chip)
+            try:
+                surroundings.after(job.uses, [] if job.error else job.requests, job.after, self._fd)
+            except Exception as error:
+                job.error = job.error or error
 
     def stop(self) -> None:
         """Cancel what has not begun, and let what runs end: at its next job in this process, at once in another."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How does a program hold a job's end in its hand? By a sync file: a descriptor that can be polled, passed on, asked.
+"""How does a program hold jobs' ends in its hand? By a sync file: a descriptor that can be polled, passed on, asked.
 
 A sync file is the reading end of a pipe. Its inode number says which one it is in any process (eventfds all share one),
 it polls readable once we have written a byte, and our end shows when nobody has it any more.
@@ -8,8 +8,10 @@ it polls readable once we have written a byte, and our end shows when nobody has
 import contextlib
 import os
 import select
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hornito.uapi.sync_file import PENDING, SIGNALLED
 from hornito.virtual.caller import FileIdentity
 from hornito.virtual.fences import Fence
 
@@ -18,25 +20,29 @@ _MOST_UNSWEPT = 64
 
 @dataclass(eq=False)
 class SyncFile:
-    """One sync file: the fence behind it, and our end of its pipe."""
+    """One sync file: the fences behind it (none: it has signalled), its name, and our end of its pipe."""
 
-    fence: Fence
+    fences: tuple[Fence, ...]
+    name: bytes
     end: int
 
     @property
     def status(self) -> int:
-        """1 signalled, 0 pending, below zero -errno."""
-        return self.fence.status
+        """1 signalled, 0 pending, below zero -errno of the first job of several that was killed."""
+        if any(fence.pending for fence in self.fences):
+            return PENDING
+        return next((fence.status for fence in self.fences if fence.status < 0), SIGNALLED)
 
     def show(self) -> None:
-        """Let it poll readable."""
-        if self.end >= 0:
+        """Let it poll readable once all have signalled; called for each that has."""
+        if self.end >= 0 and self.status != PENDING:
             with contextlib.suppress(OSError):
                 os.write(self.end, b"\1")
 
     def close(self) -> None:
         """Nobody has it any more."""
-        self.fence.forget(self.show)
+        for fence in self.fences:
+            fence.forget(self.show)
         if self.end >= 0:
             os.close(self.end)
         self.end = -1
@@ -49,15 +55,18 @@ class SyncFiles:
         self._files: dict[FileIdentity, SyncFile] = {}
         self._sweep_at = _MOST_UNSWEPT
 
-    def create(self, fence: Fence) -> int:
-        """A new close-on-exec descriptor of that fence, ours to give away. Raises OSError."""
+    def create(self, fences: Sequence[Fence], name: bytes) -> int:
+        """A new close-on-exec descriptor that stands for all of ``fences``, ours to give away. Raises OSError."""
         if len(self._files) >= self._sweep_at:
             self.sweep()
             self._sweep_at = 2 * len(self._files) + _MOST_UNSWEPT
         fd, end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        file = SyncFile(fence, end)
+        file = SyncFile(tuple(fences), name, end)
         self._files[FileIdentity.of(fd)] = file
-        fence.when_signalled(file.show)
+        for fence in fences:
+            fence.when_signalled(file.show)
+        if not fences:
+            file.show()
         return fd
 
     def find(self, identity: FileIdentity) -> SyncFile | None:

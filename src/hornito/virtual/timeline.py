@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from hornito.cost import Work, cycles, duration
+from hornito.cost import Work, rates_of
 from hornito.hardware.chips import Chip
 from hornito.uapi.recovery import COMMAND_ADDRESS, STANDSTILL, TIMEOUT
 from hornito.virtual.faults import Fault, Hang, MMUFault
@@ -39,6 +39,18 @@ class Start:
     look: Look = Look()
     injection: Injection | None = None
 
+    def encode(self) -> dict[str, Any]:
+        """As plain values, for another process."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def decode(cls, values: dict[str, Any]) -> "Start":
+        """What ``encode`` gave."""
+        injection = values["injection"]
+        if injection is not None:
+            injection = Injection(Kind(injection["kind"]), injection["number"], injection["job"])
+        return cls(**values | {"look": Look(**values["look"]), "injection": injection})
+
 
 @dataclass(frozen=True)
 class Counters:
@@ -51,7 +63,7 @@ class Counters:
     def later(self, progress: "Progress", chip: Chip) -> "Counters":
         """After a submission that came as far as that."""
         work = progress.work
-        passed = cycles(progress.seconds, chip)
+        passed = rates_of(chip).cycles(progress.seconds)
         return Counters(self.cycles + passed, self.read + work.read, self.written + work.written)
 
 
@@ -85,9 +97,21 @@ class Timeline:
     def __init__(self, chip: Chip, start: Start | None = None) -> None:
         self.start = start or Start()
         self.progress = Progress(self.start.look, self.start.address)
-        self._chip = chip
+        self._rates = rates_of(chip)
         self._next_look = TIMEOUT
         self._stopped = False
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        return Progress(self._look, self._address, self._unit, self._job, self._jobs, self._seconds, self._work)
+
+    @progress.setter
+    def progress(self, progress: Progress) -> None:
+        # Apart, because each job changes most of them.
+        self._look, self._address = progress.look, progress.address
+        self._unit, self._job, self._jobs = progress.unit, progress.job, progress.jobs
+        self._seconds, self._work = progress.seconds, progress.work
 
     def stop(self) -> None:
         """Let the submission end at its next job."""
@@ -96,47 +120,51 @@ class Timeline:
     def begin(self, number: int, unit: str, end: int, work: Work) -> None:
         """Job ``number`` begins; the stream's word ``end`` is the first that is not part of it. Raises Hang, MMUFault:
         then the job has not run and must not."""
-        address = self.start.address + end * _WORD
-        self.progress = dataclasses.replace(self.progress, address=address, unit=unit, job=number)
+        self._job, self._unit = number, unit
+        self._address = self.start.address + end * _WORD
         self._check_stop()
         injection = self.start.injection
         if injection is not None and injection.kind is not Kind.IRQ and number == (injection.job or 0):
             self._strike(injection)
-        self._pass(duration(work, self._chip))
-        done = self.progress
-        self.progress = dataclasses.replace(done, jobs=done.jobs + 1, work=done.work + work)
+        self._pass(self._rates.duration(work))
+        self._jobs += 1
+        self._work += work
+
+    def stand(self, word: int) -> None:
+        """The front end stands at that word of the stream, which it can't obey."""
+        self._unit = "FE"
+        self._address = self.start.address + word * _WORD
 
     def finish(self) -> None:
         """The stream has ended. Raises Hang, MMUFault if something was to go wrong and has not yet."""
         self._check_stop()
-        self.progress = dataclasses.replace(self.progress, unit="FE")
+        self._unit = "FE"
         if self.start.injection is not None:
             self._strike(self.start.injection)
 
     def _strike(self, injection: Injection) -> None:
         if injection.kind is Kind.MMU:
-            raise MMUFault("a fault that --fault asked for", address=UNMAPPED_ADDRESS, job=self.progress.job)
+            raise MMUFault("a fault that --fault asked for", address=UNMAPPED_ADDRESS, job=self._job)
         if injection.kind is Kind.IRQ:  # the front end is done, and turns round in the ring
-            self.progress = dataclasses.replace(self.progress, address=COMMAND_ADDRESS)
+            self._address = COMMAND_ADDRESS
         self._pass(math.inf)
 
     def _check_stop(self) -> None:
         if self._stopped:
-            raise Fault("the virtual NPU was stopped", unit=self.progress.unit, job=self.progress.job)
+            raise Fault("the virtual NPU was stopped", unit=self._unit, job=self._job)
 
     def _pass(self, seconds: float) -> None:
         """Let time go by, with the front end where it is. Raises Hang once the kernel sees it stand still."""
-        now = Look(self.progress.address, self.start.completed)
-        look = self.progress.look
-        end = self.progress.seconds + seconds
+        end = self._seconds + seconds
         while self._next_look < end:
-            moved = (now.address - look.address) % _WRAP
-            if now.fence == look.fence and moved <= STANDSTILL:
-                self.progress = dataclasses.replace(self.progress, look=look, seconds=self._next_look)
-                raise Hang(self._reason(seconds), unit=self.progress.unit, job=self.progress.job)
-            look = now
+            now = Look(self._address, self.start.completed)
+            moved = (now.address - self._look.address) % _WRAP
+            if now.fence == self._look.fence and moved <= STANDSTILL:
+                self._seconds = self._next_look
+                raise Hang(self._reason(seconds), unit=self._unit, job=self._job)
+            self._look = now
             self._next_look += TIMEOUT
-        self.progress = dataclasses.replace(self.progress, look=look, seconds=end)
+        self._seconds = end
 
     def _reason(self, seconds: float) -> str:
         if math.isfinite(seconds):

@@ -16,14 +16,15 @@ import threading
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from hornito.cost import Work
 from hornito.errors import HornitoError
-from hornito.hardware.chips import find_chip
+from hornito.hardware.chips import Chip, find_chip
 from hornito.virtual.executor import Executor
 from hornito.virtual.faults import Fault
-from hornito.virtual.injection import Injection, Kind
 from hornito.virtual.memory import AddressSpace
-from hornito.virtual.timeline import Look, Start, Timeline
+from hornito.virtual.timeline import Start, Timeline
 from hornito.virtual.wire import JOB, STARTED, STATE_BYTES, Closed, Message, encode_fault, receive, send
 
 _PR_SET_PDEATHSIG = 1
@@ -70,12 +71,7 @@ class Worker:
         return self._spaces[number]
 
     def _run(self, values: dict[str, Any], tail: bytes) -> dict[str, Any]:
-        start = values["start"]
-        injection = start["injection"]
-        if injection is not None:
-            injection = Injection(Kind(injection["kind"]), injection["number"], injection["job"])
-        timeline = _Shown(self._chip, Start(start["address"], start["completed"], Look(**start["look"]), injection))
-        timeline.state = self._state
+        timeline = _Shown(self._chip, Start.decode(values["start"]), self._state)
         self._state[JOB] = 0
         self._state[STARTED] = values["number"]
         answer: dict[str, Any] = {}
@@ -91,10 +87,12 @@ class Worker:
 class _Shown(Timeline):
     """A timeline that others can see in the state file, even after this process died."""
 
-    state: Any = None
+    def __init__(self, chip: Chip, start: Start, state: NDArray[np.uint64]) -> None:
+        super().__init__(chip, start)
+        self._state = state
 
-    def begin(self, number: int, unit: str, end: int, work: Any) -> None:
-        self.state[JOB] = number + 1
+    def begin(self, number: int, unit: str, end: int, work: Work) -> None:
+        self._state[JOB] = number + 1
         super().begin(number, unit, end, work)
 
 

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+"""Which device, which kernel, which board was tested? What a report may tell: no name of a host, a user or a file."""
+
+import platform
+from pathlib import Path
+
+from hornito.doctor.report import Patient
+from hornito.driver import EtnavivDevice
+from hornito.driver.machine import Machine
+from hornito.driver.node import Core
+
+
+def describe(device: EtnavivDevice, machine: Machine) -> Patient:
+    """The device and its machine. Silicon is what no emulation answers for, on a machine with a device tree."""
+    node = device.node
+    core = next(core for core in node.cores if core.pipe == device.pipe)
+    board = None if node.emulated else machine.board()
+    return Patient(
+        Path(device.name).name,
+        board is not None,
+        device.chip.name,
+        device.pipe,
+        node.driver,
+        f"{node.version[0]}.{node.version[1]}",
+        {param.name: value for param, value in core.parameters.items()},
+        tuple(_core(core) for core in node.cores),
+        platform.release(),
+        platform.machine(),
+        board.model if board else "",
+        board.compatible if board else (),
+    )
+
+
+def _core(core: Core) -> dict[str, int | str | None]:
+    one = core.identity
+    return {
+        "pipe": core.pipe,
+        "chip": core.chip.name if core.chip else None,
+        "model": one.model,
+        "revision": one.revision,
+        "product_id": one.product_id,
+        "customer_id": one.customer_id,
+        "eco_id": one.eco_id,
+    }
