@@ -19,6 +19,7 @@ VERSION = 1
 _MAX_TEXT = 4096  # characters of any text in a report
 _MAX_ROWS = 100_000
 _MAX_NUMBER = 1 << 64
+_WORK = [entry.name for entry in dataclasses.fields(Work)]  # what a report does not have is 0
 
 
 class Verdict(enum.StrEnum):
@@ -195,7 +196,7 @@ def _job(entry: "_Entry", chip: str) -> JobResult:
         entry.text("operator"),
         keys,
         verdict,
-        Work(**{name.name: work.whole(name.name) for name in dataclasses.fields(Work)}),
+        Work(**{name: work.whole(name) for name in _WORK if name in work.names()}),
         entry.reals("milliseconds"),
         entry.whole("compared"),
         entry.whole("differing"),
