@@ -113,7 +113,7 @@ class Clients:
                     self.sync_files.append(exported.fd)
                 self.call(dma_buf.DMA_BUF_IOCTL_IMPORT_SYNC_FILE, descriptor, flags=2, fd=self.any(self.sync_files, 0))
             case 17:
-                self.kernel.close(fd)
+                self.close(fd)
                 self.files[which] = self.kernel.open(RENDER_NODE, os.O_RDWR)
                 handles.clear()
 
@@ -122,7 +122,7 @@ class Clients:
         softpin = self.draw(st.booleans())
         bos = [SubmitBo(handle=handle, flags=3, presumed=self.draw(_PLACES)) for handle in chosen]
         words = stream(*(self.draw(st.sampled_from([(NOTHING,), (TOUCH, 0x400000)]))))
-        relocs = [SubmitReloc(submit_offset=0, reloc_idx=0)] if chosen and not softpin and len(words) == 2 else []
+        relocs = [SubmitReloc(submit_offset=4, reloc_idx=0)] if chosen and not softpin and len(words) == 2 else []
         pmrs = [SubmitPmr(read_offset=1, flags=1)] if chosen and self.draw(st.booleans()) else []
         tables = [self.table(SubmitBo, bos), self.table(SubmitReloc, relocs), self.table(SubmitPmr, pmrs)]
         in_fence = self.any(self.sync_files, -1)
@@ -162,9 +162,20 @@ class Clients:
         if len(self.sync_files) > 5:
             self.kernel.close(self.sync_files.pop(0))
 
+    def close(self, fd: int) -> None:
+        """Close a node. Its jobs may have failed by what their streams say, but not by what the kernel did."""
+        end = etnaviv.GEM_SUBMIT(self.kernel, fd, flags=8)
+        etnaviv.WAIT_FENCE(self.kernel, fd, fence=end.fence, timeout=Timespec(tv_sec=1 << 40))
+        lines = self.kernel.messages(fd)
+        refusals = [line for line in lines if "executor refused" in line and "unknown order" not in line]
+        assert refusals == []
+        self.kernel.close(fd)
+
     def leave(self) -> None:
         """Close everything; a last job sees to it that those before have ended."""
-        for descriptor in (*self.files, *self.sync_files, *self.dma_bufs):
+        for fd in self.files:
+            self.close(fd)
+        for descriptor in (*self.sync_files, *self.dma_bufs):
             self.kernel.close(descriptor)
         fd = self.kernel.open(RENDER_NODE, os.O_RDWR)
         for _ in range(2):  # what the first leaves to do is done before the second

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from hornito.errors import DeviceError
-from hornito.supervisor.launch import Launched, NotStarted, launch
+from hornito.supervisor.launch import Launched, NotStarted, check_readable, launch
 from hornito.supervisor.notifications import Listener
 from hornito.supervisor.picture import Picture
 from hornito.supervisor.signals import HandOn
@@ -61,6 +61,7 @@ class _Tree:
         self._launched = launched
         self._signals = signals
         self._answering = Answering(native(), device, picture, self._refuse_foreign)
+        self._program = 0  # its process
         self._status: int | None = None  # the program's, once it has ended
         self._alive = True
         self._speak_at: float | None = None
@@ -75,6 +76,8 @@ class _Tree:
 
     def serve(self) -> int:
         """Answer until nobody is left who could call; the exit status."""
+        self._warden_speaks()
+        check_readable(self._program)
         listener = Listener(self._launched.listener())
         for fd in (listener.fd, *self._handlers):
             self._poll.register(fd, select.POLLIN)
@@ -120,7 +123,8 @@ class _Tree:
             return
         report = Report.unpack(content)
         if not report.ended:
-            self._signals.to(report.value)
+            self._program = report.value
+            self._signals.to(self._program)
             return
         self._signals.to(0)
         self._speak_at = time.monotonic() + _GRACE
