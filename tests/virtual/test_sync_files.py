@@ -140,8 +140,9 @@ def test_what_has_signalled_is_left_out_of_a_merge(client: Client) -> None:
 
 
 def test_job_waits_for_sync_files_of_any_state(client: Client, executor: FakeExecutor) -> None:
-    done, killed, blocked = (client.submit(order, flags=OUT) for order in ((NOTHING,), (FAULT, 1, 1), (BLOCK,)))
-    client.wait(killed.fence)
+    done, killed = (client.submit(order, flags=OUT) for order in ((NOTHING,), (FAULT, 1, 1)))
+    client.wait(killed.fence)  # else recovery might take along what is submitted behind it
+    blocked = client.submit((BLOCK,), flags=OUT)
     both = merged(client, done.fence_fd, blocked.fence_fd)
     flags = OUT | SubmitFlag.FENCE_FD_IN
     jobs = []
