@@ -128,9 +128,10 @@ def test_of_one_clients_jobs_the_last_counts(client: Client, executor: FakeExecu
 
 
 def test_what_has_signalled_is_left_out_of_a_merge(client: Client) -> None:
-    submits = [client.submit(order, flags=OUT) for order in ((FAULT, 1, 1), (NOTHING,))]
-    for submit in submits:
-        client.wait(submit.fence)
+    submits = []
+    for order in ((FAULT, 1, 1), (NOTHING,)):
+        submits.append(client.submit(order, flags=OUT))
+        client.wait(submits[-1].fence)
     both = merged(client, submits[0].fence_fd, submits[1].fence_fd)
     assert readable(both)
     found, [fence] = info(client, both, 1)
