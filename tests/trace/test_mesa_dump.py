@@ -52,7 +52,7 @@ def submission() -> Submission:
 
 
 def fields(seen: SubmitView) -> list[tuple[str, int]]:
-    return [(line.name, line.value) for line in seen.lines() if line.kind is LineKind.FIELD]
+    return [(line.name, line.value) for line in seen.lines if line.kind is LineKind.FIELD]
 
 
 def test_a_folder_is_one_submit_of_all_jobs(tmp_path: Path, submission: Submission) -> None:

@@ -7,6 +7,7 @@ import importlib
 # What can be done with recordings: its module beside this one, and its line in the help.
 ACTIONS = {
     "show": ("trace_show", "list calls, streams, descriptors and coefficients, word by word"),
+    "diff": ("trace_diff", "show the fields in which two recordings differ"),
     "import": ("trace_import", "turn files of other programs into a recording"),
 }
 

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hornito.errors import BadInput, BadStream
+from hornito.errors import BadInput
 from hornito.hardware import states
 from hornito.hardware.nn import NNDescriptor
 from hornito.hardware.tp import TPDescriptor
-from hornito.stream import Buffer, BufferKind, LoadState, StreamBuilder, Submission, walk
-from hornito.stream.annotate import NN, TP, TRIGGERS
+from hornito.stream import Buffer, BufferKind, StreamBuilder, Submission
+from hornito.stream.annotate import NN, TP, triggers
 from hornito.trace.footprint import Footprint, Range, nn_footprint, tp_footprint
 from hornito.trace.load import DUMP_NAME
 from hornito.trace.records import Header, Recording, Store
@@ -162,18 +162,7 @@ def _addresses(job: _Job) -> list[int]:
     """The descriptors' addresses, where the job's stream tells them."""
     if job.stream is None:
         return []
-    found = []
-    try:
-        for packet in walk(job.stream.tolist()):
-            if isinstance(packet, LoadState):
-                found += [
-                    value - value % states.TAG_ALIGNMENT
-                    for index, value in enumerate(packet.values, packet.first)
-                    if TRIGGERS.get(index) == job.unit
-                ]
-    except BadStream:
-        pass  # shown as it is, with the reason
-    return found
+    return [address for unit, address in triggers(job.stream.tolist()) if unit == job.unit]
 
 
 def _emit(stream: StreamBuilder, job: _Job, addresses: Sequence[int]) -> None:
