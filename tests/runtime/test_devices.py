@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Which device a name stands for, on machines with render nodes of any kind; the NPU behind them is a virtual one."""
 
+import ctypes
 import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from hornito.runtime import Interpreter
 from hornito.runtime import interpreter as interpreter_module
 from hornito.runtime.devices import find_device, open_device, resolve
 from hornito.runtime.inventory import list_devices, missing_npu
+from hornito.uapi.etnaviv import GetParam, Param
 from hornito.uapi.kernel import Kernel
 from hornito.virtual.kernel import VirtualKernel
 from tests.driver.machines import Nodes, device_tree, machine
@@ -222,3 +224,31 @@ def test_virtual_npu_that_stands_in_for_a_board_s_own_says_so(
         assert remark.startswith("the virtual NPU stands in for this board's own: Khadas VIM3: the device tree leaves")
         assert chosen.remarks == []
     assert caplog.messages == [remark]
+
+
+class BesideGraphics(VirtualKernel):
+    """A node as the i.MX8M Plus has it: graphics cores as pipes 0 and 1, the NPU as pipe 2."""
+
+    def ioctl(self, fd: int, request: int, arg: ctypes.Structure | int) -> int:
+        if not isinstance(arg, GetParam) or arg.pipe == 3:
+            return super().ioctl(fd, request, arg)
+        pipe, arg.pipe = arg.pipe, 0
+        try:
+            result = super().ioctl(fd, request, arg)
+        finally:
+            arg.pipe = pipe
+        if pipe < 2 and arg.param in (Param.GPU_MODEL, Param.GPU_CUSTOMER_ID):
+            arg.value = 0x7000 if arg.param == Param.GPU_MODEL else 0
+        return result
+
+
+def test_npu_beside_graphics_cores_is_found_and_all_cores_are_listed(tmp_path: Path) -> None:
+    inner = BesideGraphics(find_chip("imx8mp"), FakeExecutor())
+    made, _ = machine(tmp_path, {"renderD128": inner})
+    with open_device("auto", machine=made) or pytest.fail("no device") as device:
+        assert isinstance(device, EtnavivDevice)
+        assert (device.pipe, device.chip) == (2, find_chip("imx8mp"))
+    real = list_devices(made)[0]
+    assert [line.split(":")[0] for line in real.details] == ["pipe 0", "pipe 1", "pipe 2"]
+    assert real.details[0].endswith("no NPU that Hornito knows") and real.details[2].endswith(find_chip("imx8mp").name)
+    inner.shutdown()
