@@ -627,3 +627,12 @@ def test_forked_child_gets_an_error_and_ends(client: Client, executor: FakeExecu
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == errno.ENODEV
     executor.release.set()
     assert GET_PARAM(client.kernel, client.fd, param=1).value == 0x8000
+
+
+def test_place_given_by_a_refused_submit_is_free_when_its_buffer_dies(client: Client) -> None:
+    handle = client.new()
+    fails(errno.EALREADY, lambda: client.submit((NOTHING,), (handle, VA, 1), (handle, VA, 1)))
+    drm.GEM_CLOSE(client.kernel, client.fd, handle=handle)
+    client.wait(client.submit((NOTHING,)).fence)
+    other = client.submit((TOUCH, VA), (client.new(8192), VA - 0x1000, 3), flags=SOFTPIN | SubmitFlag.FENCE_FD_OUT)
+    assert (client.status(other), client.messages()) == (1, [])

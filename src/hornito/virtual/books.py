@@ -131,10 +131,9 @@ class Books:
         gone: list[tuple[OpenFile, Change]] = []
         with self.lock if inside else contextlib.nullcontext():  # else the caller has it
             for file in list(self.files.values()):
-                mapping = file.book.find(buffer)
-                if mapping is not None:
-                    file.book.remove(mapping)
-                    gone.append((file, Change(mapping.va, None)))
+                va = file.forget(buffer)
+                if va is not None:
+                    gone.append((file, Change(va, None)))
             self.memory_free += buffer.size
         for file, change in gone:
             file.apply([change], self.pool.fd)
