@@ -75,21 +75,25 @@ _Z_PRODUCTS = 3  # ZDP3: products a lane and cycle along the channels
 _XY_PRODUCTS = 6  # XYDP6: within a kernel larger than 1x1
 _GUESS = Confidence.UNKNOWN
 
-_ALONG_Z = Figure(MAC_PER_CORE * _Z_PRODUCTS, "ZDP3 in the core database; fits 2.30 TOPS of the i.MX8M Plus", factor=1.1)
+_ALONG_Z = Figure(
+    MAC_PER_CORE * _Z_PRODUCTS, "ZDP3 in the core database; fits 2.30 TOPS of the i.MX8M Plus", factor=1.1
+)
 _WITHIN_KERNEL = Figure(
     MAC_PER_CORE * _XY_PRODUCTS, "XYDP6 in the core database; fits 4.92 TOPS of the A311D", factor=1.1
 )
 _MOVE = Figure(1.0, "guess: an element a cycle", _GUESS, 3.0)
 _JOB = Figure(5e-6, "guess: fetching a descriptor, filling and draining the unit", _GUESS, 4.0)
 _SUBMISSION = Figure(100e-6, "guess: an ioctl, an interrupt, a fence, a thread woken", _GUESS, 2.5)
-_CROSSING = Figure(1e9, "guess: memory that the CPU does not cache; memcpy of cached memory does 5 on an A311D", _GUESS, 3.0)
+_CROSSING = Figure(
+    1e9, "guess: memory that the CPU does not cache; memcpy of cached memory does 5 on an A311D", _GUESS, 3.0
+)
 
 _A311D = Timing(
     clock=Figure(800e6, "published NPU clock", Confidence.REPLAYED),
     spatial=_WITHIN_KERNEL,
     pointwise=_ALONG_Z,
-    idle=Figure(0.4, "fitted to Mesa's 15.65, 9.9 and 6.6 ms for MobileNetV1", factor=1.6),
-    memory=Figure(4.95, "fitted to Mesa's 15.65, 9.9 and 6.6 ms for MobileNetV1", factor=1.1),
+    idle=Figure(0.15, "fitted to Mesa's 15.65, 9.9 and 6.6 ms for MobileNetV1", factor=2.5),
+    memory=Figure(5.0, "fitted to Mesa's 15.65, 9.9 and 6.6 ms for MobileNetV1", factor=1.1),
     move=_MOVE,
     job=_JOB,
     submission=_SUBMISSION,
@@ -103,7 +107,7 @@ _IMX8MP = Timing(
     spatial=_ALONG_Z,
     pointwise=_ALONG_Z,
     idle=dataclasses.replace(_A311D.idle, source="the A311D's: fitted there"),
-    memory=Figure(3.6, "fitted to Mesa's 7.9 ms for MobileNetV1", factor=1.15),
+    memory=Figure(3.95, "fitted to Mesa's 7.9 ms for MobileNetV1", factor=1.15),
     move=_MOVE,
     job=_JOB,
     submission=_SUBMISSION,
