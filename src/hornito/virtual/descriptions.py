@@ -10,6 +10,7 @@ their processes ended. (The file position would tell too, but a client's read or
 import errno
 import fcntl
 import os
+import re
 import struct
 
 from hornito.virtual.caller import FileIdentity
@@ -17,6 +18,8 @@ from hornito.virtual.caller import FileIdentity
 _F_OFD_GETLK, _F_OFD_SETLK = 36, 37
 _FLOCK = struct.Struct("@hhqqi4x")  # type, whence, start, length, pid
 _TO_THE_END = 0  # a length
+_FDINFO_BYTES = 4096  # locks come before whatever may be long
+_LOCK = re.compile(rb"^lock:\s+\d+: OFDLCK\s.* ([0-9a-f]+):([0-9a-f]+):(\d+) (\d+) \d+$", re.MULTILINE)
 
 
 class Descriptions:
@@ -46,17 +49,14 @@ class Descriptions:
     def identify(self, pid: int, fd: int, only: int | None = None) -> int | None:
         """The number of the description that the descriptor ``fd`` of a process (or thread) shows; None: of none.
 
-        ``only``: the one that there is, if there is but one; it saves half of the time. Raises OSError: EBADF where
+        ``only``: the one that there is, if there is but one; it saves some time. Raises OSError: EBADF where
         there is no such descriptor, EACCES where we may not look.
         """
         try:
-            status = os.stat(f"/proc/{pid}/fd/{fd}")
-            if (status.st_dev, status.st_ino) != self.identity:
-                return None
             if only is not None:
-                return only
-            with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii", errors="replace") as info:
-                return _locked_byte(info.read())
+                status = os.stat(f"/proc/{pid}/fd/{fd}")
+                return only if (status.st_dev, status.st_ino) == self.identity else None
+            return _locked_byte(_read(f"/proc/{pid}/fdinfo/{fd}"), self.identity)
         except FileNotFoundError:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
 
@@ -84,9 +84,19 @@ def _flock(byte: int, length: int) -> bytes:
     return _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, length, 0)
 
 
-def _locked_byte(fdinfo: str) -> int | None:
-    """Of a line such as ``lock: 1: OFDLCK ADVISORY WRITE -1 00:01:1043 7 7``, the 7."""
-    for line in fdinfo.splitlines():
-        if line.startswith("lock:") and "OFDLCK" in line.split():
-            return int(line.split()[-2])
-    return None
+def _read(path: str) -> bytes:
+    """The beginning of a file, in a third of the time that ``open(path).read()`` takes."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, _FDINFO_BYTES)
+    finally:
+        os.close(fd)
+
+
+def _locked_byte(fdinfo: bytes, identity: FileIdentity) -> int | None:
+    """Of a line such as ``lock: 1: OFDLCK ADVISORY WRITE -1 00:01:1043 7 7``, the 7, if 00:01:1043 is that file."""
+    found = _LOCK.search(fdinfo)
+    if found is None:
+        return None
+    file = os.makedev(int(found[1], 16), int(found[2], 16)), int(found[3])
+    return int(found[4]) if file == identity else None
