@@ -42,6 +42,33 @@ first.close()
 print("sound")
 """
 
+SEVERAL = """
+import threading
+import numpy as np
+from hornito import Interpreter
+from hornito.examples import builtin_model
+
+def results(number, device):
+    with Interpreter(builtin_model(), device=device) as interpreter:
+        interpreter.allocate_tensors()
+        given, taken = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        random = np.random.default_rng(number)
+        for _ in range(8):
+            interpreter.set_tensor(given["index"], random.integers(0, 256, given["shape"]).astype(given["dtype"]))
+            interpreter.invoke()
+            yield interpreter.get_tensor(taken["index"]).tobytes()
+
+found = {}
+def work(number):
+    found[number] = list(results(number, "/dev/dri/renderD128"))
+threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(all(found[number] == list(results(number, "virtual")) for number in range(3)))
+"""
+
 
 def test_node_is_listed_with_its_core(run: Run) -> None:
     found = run(*HORNITO, "devices", "--json", options=("--chip", "imx8mp"))
@@ -93,3 +120,8 @@ def test_doctor_finds_the_node_sound_and_knows_that_it_is_none_of_silicon(run: R
 def test_devices_forks_and_closing_over_real_system_calls(run: Run) -> None:
     found = run(python=EMULATED)
     assert (found.code, found.out.strip()) == (0, "sound"), found.err
+
+
+def test_interpreters_in_threads_keep_apart(run: Run) -> None:
+    found = run(python=SEVERAL)
+    assert (found.code, found.out.strip()) == (0, "True"), found.err
