@@ -9,7 +9,10 @@ import pytest
 
 from hornito.driver import EtnavivDevice
 from hornito.errors import BadInput, DeviceError, HornitoError, Unsupported
+from hornito.examples import builtin_model
 from hornito.hardware.chips import find_chip
+from hornito.runtime import Interpreter
+from hornito.runtime import interpreter as interpreter_module
 from hornito.runtime.devices import find_device, open_device, resolve
 from hornito.runtime.inventory import list_devices, missing_npu
 from hornito.uapi.kernel import Kernel
@@ -205,3 +208,17 @@ def test_two_devices_of_one_process_keep_apart(tmp_path: Path, npu: Npu) -> None
         assert device is not None
         device.close()
     assert kernel.open_now == {}
+
+
+def test_virtual_npu_that_stands_in_for_a_board_s_own_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    device_tree(tmp_path, "Khadas VIM3", "khadas,vim3 amlogic,a311d amlogic,g12b")
+    made, _ = machine(tmp_path, {"renderD128": "panfrost"})
+    monkeypatch.setattr(interpreter_module, "missing_npu", lambda: missing_npu(made))
+    monkeypatch.setattr(interpreter_module, "resolve", lambda name: resolve(name, made))
+    with Interpreter(builtin_model()) as automatic, Interpreter(builtin_model(), device="virtual") as chosen:
+        [remark] = automatic.remarks
+        assert remark.startswith("the virtual NPU stands in for this board's own: Khadas VIM3: the device tree leaves")
+        assert chosen.remarks == []
+    assert caplog.messages == [remark]
