@@ -1,16 +1,27 @@
 # SPDX-License-Identifier: MIT
 """``hornito doctor`` and ``--evidence`` as users have them."""
 
+import getpass
 import json
+import socket
+import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hornito.doctor import Verdict, read_report, write_report
 from hornito.doctor.selftests import selftests
+from hornito.driver import EtnavivDevice
+from hornito.hardware.chips import find_chip
 from hornito.model.draw import Draw
+from hornito.runtime import devices
+from hornito.uapi.drm import RENDER_NODE
+from hornito.virtual.executor import Executor
+from hornito.virtual.injection import FaultPlan
+from hornito.virtual.kernel import VirtualKernel
 from tests.cli.conftest import Hornito
 from tests.cli.test_errors import BAD, UNSUPPORTED, assert_one_line
 
@@ -26,10 +37,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_report_holds_nothing_private(report: Path) -> None:
-    import getpass
-    import socket
-    import zipfile
-
     with zipfile.ZipFile(report) as file:
         text = "\n".join(file.read(name).decode("latin-1") for name in file.namelist())
     for private in (socket.gethostname(), str(Path.home()), str(report.parent)):
@@ -104,3 +111,34 @@ def test_evidence_that_is_no_report_is_refused(verb: str, folder: Path, tmp_path
     (tmp_path / "R.zip").write_bytes(b"x")
     arguments = [folder / "classifier.tflite"] if verb == "plan" else []
     assert_one_line(hornito(verb, *arguments, "--evidence", tmp_path / "R.zip"), BAD, "R.zip: no report")
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "words"),
+    [
+        ("mmu@9", 1, ["failed: ", "unit MMU at 0x", "jobs: ", " 1 failed"]),
+        ("lost@9", 4, ["failed: ", "[ENODEV]; it is gone", " not run", "could not be opened again"]),
+    ],
+)
+def test_failures_are_told_and_kept(
+    fault: str, code: int, words: list[str], tmp_path: Path, hornito: Hornito, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chip = find_chip("a311d")
+    kernel = VirtualKernel(chip, Executor(chip), faults=FaultPlan.parse([fault]))
+    opened = devices.open_device
+    judges = iter([True])
+
+    def open_device(name: str, *arguments: Any, **more: Any) -> Any:
+        """The first is the judge; then comes the device under test, whenever it is opened."""
+        return opened(name, *arguments, **more) if next(judges, False) else EtnavivDevice(kernel, RENDER_NODE)
+
+    monkeypatch.setattr(devices, "open_device", open_device)
+    found = hornito("doctor", "--device", "virtual", "--filter", "Depthwise", "-o", tmp_path / "R.zip")
+    assert found.code == code, found.out + found.err
+    for text in words:
+        assert text in found.out
+    report = read_report(tmp_path / "R.zip")
+    [bad] = [job for job in report.jobs if job.verdict is Verdict.FAILED]
+    with zipfile.ZipFile(tmp_path / "R.zip") as file:
+        assert bad.file in file.namelist()
+    kernel.shutdown()

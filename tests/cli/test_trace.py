@@ -152,3 +152,66 @@ def test_a_terminal_gets_pager_and_colour(path: Path, tmp_path: Path) -> None:
 def test_a_pager_that_is_left_early_ends_the_output(path: Path) -> None:
     found = run_on_terminal(["trace", "show", str(path)], {"PAGER": "head -n 1", "NO_COLOR": "1"})
     assert len(found.splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return samples.recorded(tmp_path_factory.mktemp("recordings") / "other.trace", weight_zero=9)
+
+
+def test_diff_of_the_same_prints_nothing(hornito: Hornito, path: Path) -> None:
+    outcome = hornito("trace", "diff", path, path)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    found = json.loads(hornito("trace", "diff", path, path, "--json").out)
+    assert (found["same"], found["hunks"]) == (True, [])
+
+
+def test_diff_shows_the_fields_that_differ(hornito: Hornito, path: Path, other: Path) -> None:
+    outcome = hornito("trace", "diff", path, other)
+    assert outcome.code == 1
+    assert outcome.lines[:3] == [
+        f"--- {path}",
+        f"+++ {other}",
+        "@@ -job 1.1 +job 1.1 @@ NN: convolution 3x3, 8x8x4 -> 8x8x8 (x by y by z)",
+    ]
+    changed = outcome.lines[outcome.lines.index("- w22[7:0] coef_zero_point = 7") :]
+    assert changed[1] == "+ w22[7:0] coef_zero_point = 9"
+    found = json.loads(hornito("trace", "diff", path, other, "--json").out)
+    fields = {one["name"]: (one["a"], one["b"]) for hunk in found["hunks"] for one in hunk["differences"]}
+    assert fields["coef_zero_point"] == (7, 9)
+    assert not found["same"]
+
+
+def test_diff_of_a_cut_recording_is_never_the_same(hornito: Hornito, path: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.trace").write_bytes(path.read_bytes()[:-20])
+    outcome = hornito("trace", "diff", path, tmp_path / "cut.trace")
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert "cut.trace: it has no end" in outcome.err or "cut " in outcome.err
+
+
+def test_diff_s_trouble_is_2(hornito: Hornito, path: Path) -> None:
+    outcome = hornito("trace", "diff", path, "none.trace")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_coverage_counts_and_names(hornito: Hornito, path: Path) -> None:
+    outcome = hornito("trace", "coverage", path)
+    assert outcome.code == 0
+    assert outcome.lines[0].split() == ["bits", "replayed", "inferred", "unknown", "strange", "unnamed"]
+    assert any(line.split()[:2] == ["1", "NN"] for line in outcome.lines)
+    assert any("further5 (unknown)" in line for line in outcome.lines)
+    found = json.loads(hornito("trace", "coverage", path, path, "--json").out)
+    assert found["structures"]["NN"] == 2
+    assert sum(sum(word["bits"].values()) for word in found["words"]) == sum(found["totals"].values())
+
+
+def test_facts_are_listed_with_their_sources(hornito: Hornito) -> None:
+    outcome = hornito("trace", "facts", "kernel_xy*", "NOP")
+    assert [line.split()[:4] for line in outcome.lines] == [
+        ["command", "0x03", "NOP", "replayed"],
+        ["NN", "w0[5:2]", "kernel_xy_size", "replayed"],
+    ]
+    assert all("Mesa 25.0.7" in line for line in outcome.lines)
+    assert len(json.loads(hornito("trace", "facts", "--json").out)) > 150

@@ -54,7 +54,7 @@ def test_small_depthwise_of_stride_2_differs_in_the_window_offset_alone(shared: 
         for line in (f"- {place} {name} = {ours}", f"+ {place} {name} = {value}")
     ]
     found = goldens.differences(shared, WRONG_OFFSET)
-    assert [line.split(": ", 3)[-1] for line in found] == expected
+    assert [line.split(": ", 1)[-1] for line in found] == expected
 
 
 def _verdicts(shared: Path) -> tuple[Path, dict[str, str]]:
@@ -83,7 +83,7 @@ def test_submissions_differ_only_where_silicon_fails(shared: Path, verdict: str,
             assert all("_offset" in line for line in found), case
         elif case.startswith("conv"):
             # 5x5 kernels on one small plane, left unsplit by the reference driver.
-            assert all("of the coefficients differ" in line for line in found), case
+            assert all(" weight of output " in line for line in found), case
         assert archive_differences(_submissions(folder, case, True), theirs, goldens.CHIP) == []
     if verdict == "pass":
         assert same == set(cases)

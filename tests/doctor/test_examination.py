@@ -26,10 +26,14 @@ from hornito.hardware.chips import find_chip
 from hornito.model.recipes import Recipe
 from hornito.stream import Submission, jobs_of, read_archive
 from hornito.uapi.drm import RENDER_NODE
+from hornito.virtual.executor import Executor
+from hornito.virtual.injection import FaultPlan
+from hornito.virtual.kernel import VirtualKernel
 from tests.doctor.patients import Ill, as_silicon, board, opener, virtual
 from tests.driver.machines import machine
 
 A311D = find_chip("a311d")
+FAULTS = [("hang", "was killed"), ("mmu", "unit MMU at 0x"), ("alloc", "[ENOMEM]"), ("irq", "was killed")]
 FEW = [recipe for recipe in islice(selftests(), 12)]
 
 
@@ -230,3 +234,25 @@ def test_one_failure_takes_its_keys_away(sound: Ill, judge: EtnavivDevice, tmp_p
     assert key in report.proven()
     spoiled = replace(report, jobs=(replace(report.jobs[0], verdict=Verdict.DIFFERS), *report.jobs[1:]))
     assert key not in spoiled.proven()
+
+
+def test_device_that_is_lost_for_good_is_gone(judge: EtnavivDevice, tmp_path: Path) -> None:
+    kernel = VirtualKernel(A311D, Executor(A311D), faults=FaultPlan.parse(["lost@14"]))
+    report = examine(opener(kernel), judge, machine=machine(tmp_path, {})[0], recipes=FEW).report
+    assert report.gone and report.count(Verdict.FAILED) == 1 and report.count(Verdict.NOT_RUN) > 10
+    assert "[ENODEV]; it is gone" in next(job.error for job in report.jobs if job.error)
+    kernel.shutdown()
+
+
+@pytest.mark.parametrize(("fault", "words"), FAULTS)
+def test_device_that_fails_as_silicon_does_goes_on(
+    fault: str, words: str, judge: EtnavivDevice, tmp_path: Path
+) -> None:
+    kernel = VirtualKernel(A311D, Executor(A311D), faults=FaultPlan.parse([f"{fault}@14"]))
+    report = examine(opener(kernel), judge, machine=machine(tmp_path, {})[0], recipes=FEW).report
+    bad = [job for job in report.jobs if job.verdict is not Verdict.PASS]
+    assert len(bad) == 1 and not report.gone
+    for job in bad:
+        assert (job.verdict, words in job.error) == (Verdict.FAILED, True), job.error
+        assert fault == "alloc" or any("recover hung GPU!" in line for line in job.messages)
+    kernel.shutdown()

@@ -30,6 +30,7 @@ from hornito.uapi.etnaviv import (
     SubmitFlag,
     SubmitReloc,
 )
+from hornito.uapi.ioctl import Direction, Ioctl
 from hornito.uapi.kernel import Kernel
 from hornito.uapi.sync_file import SYNC_IOC_FILE_INFO
 from hornito.virtual.kernel import VirtualKernel
@@ -151,6 +152,11 @@ def test_capabilities(client: Client) -> None:
         (drm.GEM_FLINK, errno.EACCES),
         (drm.GEM_OPEN, errno.EACCES),
         (SYNC_IOC_FILE_INFO, errno.ENOTTY),
+        (Ioctl("DRM_IOCTL_GET_UNIQUE", Direction.READ_WRITE, "d", 0x01, drm.GetCap), errno.EACCES),
+        (Ioctl("DRM_IOCTL_SET_CLIENT_CAP", Direction.WRITE, "d", 0x0D, drm.GetCap), errno.EACCES),
+        (Ioctl("DRM_IOCTL_MODE_GETRESOURCES", Direction.READ_WRITE, "d", 0xA0, drm.GetCap), errno.EACCES),
+        (Ioctl("none of a DRM device's", Direction.READ_WRITE, "d", 0x00FF, drm.GetCap), errno.EINVAL),
+        (Ioctl("none of the driver's", Direction.READ_WRITE, "d", 0x4C, drm.GetCap), errno.EINVAL),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
@@ -621,3 +627,12 @@ def test_forked_child_gets_an_error_and_ends(client: Client, executor: FakeExecu
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == errno.ENODEV
     executor.release.set()
     assert GET_PARAM(client.kernel, client.fd, param=1).value == 0x8000
+
+
+def test_place_given_by_a_refused_submit_is_free_when_its_buffer_dies(client: Client) -> None:
+    handle = client.new()
+    fails(errno.EALREADY, lambda: client.submit((NOTHING,), (handle, VA, 1), (handle, VA, 1)))
+    drm.GEM_CLOSE(client.kernel, client.fd, handle=handle)
+    client.wait(client.submit((NOTHING,)).fence)
+    other = client.submit((TOUCH, VA), (client.new(8192), VA - 0x1000, 3), flags=SOFTPIN | SubmitFlag.FENCE_FD_OUT)
+    assert (client.status(other), client.messages()) == (1, [])

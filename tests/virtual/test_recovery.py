@@ -6,9 +6,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from hornito.cost import Work
 from hornito.hardware.chips import find_chip
 from hornito.uapi import coredump
 from hornito.uapi.coredump import SectionType
@@ -16,7 +20,8 @@ from hornito.uapi.etnaviv import GEM_NEW, GET_PARAM, SubmitFlag
 from hornito.virtual.faults import Died
 from hornito.virtual.injection import FaultPlan
 from hornito.virtual.kernel import VirtualKernel
-from hornito.virtual.timeline import Counters
+from hornito.virtual.process import ProcessExecutor
+from hornito.virtual.timeline import Counters, Timeline
 from tests.fake_executor import BLOCK, COPY, LAST, NOTHING, TOUCH, FakeExecutor, lasting
 from tests.virtual.client import SOFTPIN, VA, WC, Client, fails
 from tests.virtual.machine import as_bytes, tp_stream
@@ -203,6 +208,48 @@ def test_lost_device_says_so_to_all_who_call_and_wait(make: Make, executor: Fake
     assert codes == [errno.ENODEV]
     fails(errno.ENODEV, lambda: GET_PARAM(kernel, other.fd, param=1))
     kernel.close(client.fd)
+
+
+class Endless(FakeExecutor):
+    """Runs jobs until somebody ends it."""
+
+    def run(self, space: Any, stream: NDArray[np.uint32], timeline: Timeline) -> None:
+        self.started.set()
+        while True:
+            timeline.begin(0, "NN", 10, Work())
+
+
+def test_shutdown_ends_what_runs_at_its_next_job_and_calls_it_no_hang() -> None:
+    logged: list[str] = []
+    before = set(threading.enumerate())
+    executor = Endless()
+    kernel = VirtualKernel(CHIP, executor)
+    kernel.device.tell(logged.append, None)
+    client = Client(kernel)
+    client.submit((NOTHING,))
+    executor.started.wait(20)
+    kernel.shutdown()
+    assert not logged and not kernel.device.coredumps
+    assert set(threading.enumerate()) <= before
+    os.close(client.fd)
+
+
+def test_shutdown_ends_a_worker_process_and_calls_it_no_hang() -> None:
+    logged: list[str] = []
+    executor = ProcessExecutor(CHIP)
+    executor.wait_ready()
+    kernel = VirtualKernel(CHIP, executor, new_space=executor.new_space)
+    kernel.device.tell(logged.append, None)
+    client = Client(kernel)
+    handle = client.new(1 << 20)
+    places = {"in_image_base_address": VA + 65536, "out_image_base_address": VA + 131072}
+    client.map(handle, 1 << 20)[:124] = as_bytes(descriptor(**places)).tobytes()
+    stream = tuple(np.tile(tp_stream(VA), 800).tolist())
+    for _ in range(3):  # more than it can do before it is told to stop
+        client.submit(stream, (handle, VA, 3))
+    kernel.shutdown()
+    assert executor.pid is None and not logged and not kernel.device.coredumps
+    os.close(client.fd)
 
 
 # Core dumps.

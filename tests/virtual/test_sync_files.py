@@ -98,6 +98,26 @@ def test_merged_file_signals_with_the_last_and_tells_of_all(
         kernel.close(fd)
 
 
+def test_killed_job_tells_before_one_that_is_pending_where_both_are_listed(
+    kernel: VirtualKernel, client: Client, executor: FakeExecutor
+) -> None:
+    other = Client(kernel)
+    block, killed, blocked = (
+        client.submit((BLOCK,)),
+        client.submit((FAULT, 1, 1), flags=OUT),
+        other.submit((BLOCK,), flags=OUT),
+    )
+    both = merged(client, killed.fence_fd, blocked.fence_fd)
+    executor.release.set()
+    client.wait(killed.fence)
+    assert executor.orders[0] == [BLOCK] and block.fence < killed.fence
+    found, fences = info(client, both, 2)
+    assert found.status == fences[0].status == -errno.ECANCELED
+    other.wait(blocked.fence)
+    for fd in (both, killed.fence_fd, blocked.fence_fd, other.fd):
+        kernel.close(fd)
+
+
 def test_of_one_clients_jobs_the_last_counts(client: Client, executor: FakeExecutor) -> None:
     files = [client.submit((BLOCK,), flags=OUT).fence_fd for _ in range(3)]
     both = merged(client, files[2], merged(client, files[0], files[1]))
@@ -108,9 +128,10 @@ def test_of_one_clients_jobs_the_last_counts(client: Client, executor: FakeExecu
 
 
 def test_what_has_signalled_is_left_out_of_a_merge(client: Client) -> None:
-    submits = [client.submit(order, flags=OUT) for order in ((FAULT, 1, 1), (NOTHING,))]
-    for submit in submits:
-        client.wait(submit.fence)
+    submits = []
+    for order in ((FAULT, 1, 1), (NOTHING,)):
+        submits.append(client.submit(order, flags=OUT))
+        client.wait(submits[-1].fence)
     both = merged(client, submits[0].fence_fd, submits[1].fence_fd)
     assert readable(both)
     found, [fence] = info(client, both, 1)
@@ -120,8 +141,9 @@ def test_what_has_signalled_is_left_out_of_a_merge(client: Client) -> None:
 
 
 def test_job_waits_for_sync_files_of_any_state(client: Client, executor: FakeExecutor) -> None:
-    done, killed, blocked = (client.submit(order, flags=OUT) for order in ((NOTHING,), (FAULT, 1, 1), (BLOCK,)))
-    client.wait(killed.fence)
+    done, killed = (client.submit(order, flags=OUT) for order in ((NOTHING,), (FAULT, 1, 1)))
+    client.wait(killed.fence)  # else recovery might take along what is submitted behind it
+    blocked = client.submit((BLOCK,), flags=OUT)
     both = merged(client, done.fence_fd, blocked.fence_fd)
     flags = OUT | SubmitFlag.FENCE_FD_IN
     jobs = []

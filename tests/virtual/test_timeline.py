@@ -5,7 +5,7 @@ import pytest
 
 from hornito.cost import Work, rates_of
 from hornito.hardware.chips import find_chip
-from hornito.virtual.faults import Fault, Hang, MMUFault
+from hornito.virtual.faults import Hang, MMUFault, Stopped
 from hornito.virtual.injection import Injection, Kind
 from hornito.virtual.timeline import Look, Progress, Start, Timeline
 
@@ -110,7 +110,7 @@ def test_a_stopped_timeline_ends_at_the_next_job() -> None:
     made = Timeline(CHIP)
     made.begin(0, "NN", 10, lasting(0.001))
     made.stop()
-    with pytest.raises(Fault, match="stopped"):
+    with pytest.raises(Stopped):
         made.begin(1, "NN", 20, lasting(0.001))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hornito.hardware.chips import find_chip
 from hornito.uapi import drm
 from hornito.uapi.etnaviv import GEM_CPU_PREP, GEM_INFO, GEM_USERPTR, UserPtr
 from hornito.virtual.kernel import VirtualKernel
@@ -190,6 +191,17 @@ def test_program_that_takes_the_processs_place_is_not_touched() -> None:
     memory.read(memoryview(room))
     memory.write(0, b"x")
     memory.close()
+
+
+def test_end_of_the_device_lets_go_of_user_memory() -> None:
+    before = descriptors()
+    kernel = VirtualKernel(find_chip("a311d"), FakeExecutor())
+    client, pages = Client(kernel), Pages()
+    copy(client, user(client, pages), 0, 10, 1)
+    kernel.shutdown()
+    kernel.close(client.fd)
+    pages.unmap()
+    assert descriptors() == before
 
 
 def test_user_memory_is_no_kernel_memory_and_leaves_nothing(kernel: VirtualKernel) -> None:

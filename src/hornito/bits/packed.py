@@ -8,6 +8,7 @@ import dataclasses
 import enum
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from hornito.errors import FieldRangeError
@@ -46,11 +47,11 @@ class BitField:
     address: int | None = None
     source: str = ""  # where the fact was taken from; the structure's own ``SOURCE`` unless a field has another
 
-    @property
+    @cached_property
     def width(self) -> int:
         return self.msb - self.lsb + 1
 
-    @property
+    @cached_property
     def mask(self) -> int:
         """The field's bits within its word."""
         return ((1 << self.width) - 1) << self.lsb
@@ -63,7 +64,7 @@ class BitField:
     def largest(self) -> int:
         return (1 << (self.width - self.signed)) - 1 + self.minus
 
-    @property
+    @cached_property
     def place(self) -> str:
         """As in ``w0[5:2]`` or ``w2[24]``."""
         return f"w{self.word}[{self.msb}:{self.lsb}]" if self.width > 1 else f"w{self.word}[{self.lsb}]"

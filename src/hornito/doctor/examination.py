@@ -7,6 +7,7 @@ A job that is refused, hangs or faults is a result; the device is opened anew an
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,8 @@ class _Bench:
             times = self._time(trial) if verdict is Verdict.PASS else ()
             result = replace(_result(trial, verdict), milliseconds=times, **difference)
         except DeviceError as error:
-            result = replace(_result(trial, Verdict.FAILED), error=str(error), messages=self._messages(error))
+            text = str(error).replace(self.device.name, Path(self.device.name).name)  # no path goes into a report
+            result = replace(_result(trial, Verdict.FAILED), error=text, messages=self._messages(error))
             self._reopen()
         else:
             result = replace(result, messages=self._messages())

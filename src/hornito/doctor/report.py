@@ -19,8 +19,7 @@ VERSION = 1
 _MAX_TEXT = 4096  # characters of any text in a report
 _MAX_ROWS = 100_000
 _MAX_NUMBER = 1 << 64
-_WORK = tuple(field.name for field in dataclasses.fields(Work))
-_COUNTED_FIRST = frozenset({"macs", "coefficient_bytes", "read", "written", "pointwise_macs"})  # the rest came later
+_WORK = [entry.name for entry in dataclasses.fields(Work)]  # what a report does not have is 0
 
 
 class Verdict(enum.StrEnum):
@@ -211,7 +210,7 @@ def _job(entry: "_Entry", chip: str) -> JobResult:
         entry.text("operator"),
         keys,
         verdict,
-        Work(**{name: work.whole(name) for name in _WORK if name in _COUNTED_FIRST or name in work.names()}),
+        Work(**{name: work.whole(name) for name in _WORK if name in work.names()}),
         entry.reals("milliseconds"),
         entry.whole("compared"),
         entry.whole("differing"),

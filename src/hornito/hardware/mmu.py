@@ -7,7 +7,6 @@ one, 12 lie within the page. Physical addresses have 40 bits; tables must lie be
 
 PAGE = 1 << 12
 ENTRIES = 1 << 10  # of a table of either level
-TABLE_BYTES = 4 * ENTRIES
 FIRST_SHIFT, SECOND_SHIFT = 22, 12
 PRESENT, EXCEPTION, WRITABLE = 1, 2, 4
 UNMAPPED = EXCEPTION  # what an unused entry holds

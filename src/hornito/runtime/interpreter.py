@@ -20,7 +20,8 @@ from hornito.driver import Device
 from hornito.errors import BadInput, DeviceError
 from hornito.model import Graph, find_model, read_model
 from hornito.runtime import litert
-from hornito.runtime.devices import Report, find_device, open_device
+from hornito.runtime.devices import AUTO, VIRTUAL, Report, find_device, open_device, resolve
+from hornito.runtime.inventory import missing_npu
 from hornito.runtime.session import Session
 
 log = logging.getLogger("hornito")
@@ -76,6 +77,9 @@ class Interpreter:
             raise ValueError("Can't both provide `model_path` and `model_content`")
         disabled = frozenset(_unit(name) for name in disable)
         level = find_level(plan_level)
+        automatic = device == AUTO
+        if isinstance(device, str):
+            device = resolve(device)
         chosen = find_device(device, chip) if isinstance(device, str) else device.chip
         if chosen is not None:
             Options(chosen).check()
@@ -98,6 +102,8 @@ class Interpreter:
         self._inputs = self.graph.inputs
         if chosen is None:
             return
+        if automatic and device == VIRTUAL and (cure := missing_npu()):
+            self._remark(f"the virtual NPU stands in for this board's own: {cure}")
         whole = self._only_litert()
         if whole is None:
             options = Options(chosen, level, disabled, evidence=evidence or Evidence())

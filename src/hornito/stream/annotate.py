@@ -5,6 +5,7 @@ Listings, ``hornito trace`` and its comparisons are made of these lines; each sa
 trusted.
 """
 
+import contextlib
 import enum
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -41,7 +42,7 @@ class LineKind(enum.StrEnum):
     WORD = "word"  # a word of that rest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobPlace:
     """To which job a line belongs: its number within the submission (from 0), its unit, and of a TP job the core's
     turn (None for what concerns the job as a whole, or not yet a core)."""
@@ -51,7 +52,7 @@ class JobPlace:
     core: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pointer:
     """An address, as a buffer's number and the offset from its start. ``relocation`` is what keeps it right, if any."""
 
@@ -60,7 +61,7 @@ class Pointer:
     relocation: Relocation | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """One value. ``holder`` and ``offset`` (bytes) say where it lies: in STREAM or in a buffer, by number; ``start``
     is the offset there at which the command or descriptor begins. ``words`` are a command's."""
@@ -189,6 +190,16 @@ class _Annotator:
         for index, rest in enumerate(kind.unnamed(words)):
             if rest:
                 yield Line(LineKind.UNNAMED, "unnamed", rest, job, number, start + 4 * index, start)
+
+
+def triggers(words: Sequence[int]) -> Iterator[tuple[str, int]]:
+    """Unit and descriptor's address of everything that a stream starts, up to where it can't be split."""
+    with contextlib.suppress(BadStream):
+        for packet in walk(words):
+            if isinstance(packet, LoadState):
+                for index, value in enumerate(packet.values, packet.first):
+                    if index in TRIGGERS:
+                        yield TRIGGERS[index], value - value % TAG_ALIGNMENT
 
 
 def words_at(submission: Submission, address: int, count: int) -> list[int] | None:

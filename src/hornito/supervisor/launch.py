@@ -20,6 +20,7 @@ from hornito.supervisor.filter import program as filter_program
 from hornito.supervisor.warden import end_all, watch
 from hornito.uapi.seccomp import PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, SET_MODE_FILTER, FilterFlag
 from hornito.uapi.system_calls import Architecture, native
+from hornito.virtual.user_memory import UserMemory
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 _GO = b"g"
@@ -121,6 +122,26 @@ class _Signals:
         for number, handler in self.handlers.items():
             signal.signal(number, handler if handler is signal.SIG_IGN else signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.blocked)
+
+
+def check_readable(program: int) -> None:
+    """Raises DeviceError if we may not read the memory of the program-to-be, a copy of ours so far."""
+    try:
+        UserMemory(program).read(id(_GO), len(_GO))  # something older than the process
+    except PermissionError:
+        raise DeviceError(_no_memory()) from None
+
+
+def _no_memory() -> str:
+    """Why other processes' memory is closed to us."""
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/yama/ptrace_scope", encoding="ascii") as file:
+        scope = file.read().strip()
+        if scope not in ("0", "1"):
+            return f"can't read the program's memory: kernel.yama.ptrace_scope is {scope}; set it to 1 or 0 (sysctl)"
+    return (
+        "can't read the program's memory: neither process_vm_readv nor /proc/PID/mem is allowed; allow the sandbox the "
+        "system calls process_vm_readv and process_vm_writev, or give it CAP_SYS_PTRACE"
+    )
 
 
 def _become(command: Sequence[str], line: socket.socket, reporter: int, signals: _Signals) -> NoReturn:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from hornito.errors import DeviceError
-from hornito.supervisor.launch import Launched, NotStarted, launch
+from hornito.supervisor.launch import Launched, NotStarted, check_readable, launch
 from hornito.supervisor.notifications import Listener
 from hornito.supervisor.picture import Picture
 from hornito.supervisor.signals import HandOn
@@ -61,6 +61,7 @@ class _Tree:
         self._launched = launched
         self._signals = signals
         self._answering = Answering(native(), device, picture, self._refuse_foreign)
+        self._program = 0  # its process
         self._status: int | None = None  # the program's, once it has ended
         self._alive = True
         self._speak_at: float | None = None
@@ -75,6 +76,8 @@ class _Tree:
 
     def serve(self) -> int:
         """Answer until nobody is left who could call; the exit status."""
+        self._warden_speaks()
+        check_readable(self._program)
         listener = Listener(self._launched.listener())
         for fd in (listener.fd, *self._handlers):
             self._poll.register(fd, select.POLLIN)
@@ -88,25 +91,26 @@ class _Tree:
         return self._status
 
     def _loop(self, listener: Listener) -> None:
-        poll, answering, watched = self._poll.poll, self._answering, listener.fd
+        poll, receive, watched = self._poll.poll, listener.receive, listener.fd
+        answer, waiting = self._answering.answerer(listener), self._answering.waiting.calls
         while self._alive:
-            for fd, event in poll(self._timeout()):
+            for fd, event in poll(self._timeout() if waiting or self._speak_at is not None else None):
                 if fd != watched:
                     self._handlers[fd]()
                 elif event & select.POLLIN:
-                    call = listener.receive()
+                    call = receive()
                     if call is not None:
-                        answering.answer(listener, call)
+                        answer(call)
                 else:
                     self._poll.unregister(watched)  # nobody is left whom the filter watches
-            if answering.waiting:
-                answering.make_again(listener)
+            if waiting:
+                self._answering.make_again(listener)
             if self._speak_at is not None:
                 self._speak_of_the_rest()
 
     def _timeout(self) -> int | None:
         """In milliseconds, rounded up."""
-        wait = self._answering.waiting.timeout() if self._answering.waiting else None
+        wait = self._answering.waiting.timeout()
         if self._speak_at is not None:
             wait = min(_GRACE if wait is None else wait, _GRACE)
         return None if wait is None else int(wait * 1000) + 1
@@ -120,7 +124,8 @@ class _Tree:
             return
         report = Report.unpack(content)
         if not report.ended:
-            self._signals.to(report.value)
+            self._program = report.value
+            self._signals.to(self._program)
             return
         self._signals.to(0)
         self._speak_at = time.monotonic() + _GRACE

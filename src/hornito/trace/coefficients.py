@@ -18,7 +18,7 @@ from hornito.stream.submission import Buffer
 if TYPE_CHECKING:
     from hornito.virtual.weights import CoreStream, KernelShape, Weights
 
-_HEADER_ROOM = 64  # both formats' headers, of any chip in the database
+MOST_WEIGHTS = 1 << 28  # that an array is made of
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +55,11 @@ class Coefficients:
         return max(0, sum(stream.kernels for stream in self.streams) - self.shape.outputs)
 
     def array(self) -> NDArray[np.uint8]:
-        """The weights as bytes, [output][input][row][column]; of a depthwise job one input each."""
+        """The weights as bytes, [output][input][row][column]; of a depthwise job one input each. Raises BadStream for
+        more than MOST_WEIGHTS."""
         shape = self.shape
+        if self.count > MOST_WEIGHTS:
+            raise BadStream(f"coefficients: {self.count} weights; arrays have up to {MOST_WEIGHTS}")
         planes = 1 if shape.depthwise else shape.planes
         found = np.full((shape.outputs, planes * shape.rows * shape.columns), shape.zero_point, np.uint8)
         places = self.weights.places
@@ -105,6 +108,9 @@ def blob_size(buffer: Buffer, offset: int, descriptor: NNDescriptor, chip: Chip)
     if reader is None:
         raise Unsupported(f"{chip.name}: coefficients of format {chip.coefficient_format.value!r} are not understood")
     shape = shape_of(descriptor)
+    for name in ("outputs", "planes", "rows", "columns", "per_core", "plane"):
+        if not getattr(shape, name):
+            raise BadStream(f"coefficients: the descriptor gives them the shape {shape}, with {name} = 0")
     return reader.size(content_at(buffer, offset, reader.header(shape, chip)), shape, chip)
 
 

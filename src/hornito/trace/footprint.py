@@ -5,13 +5,12 @@ The ranges are those between the first and the last byte; what lies between and 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from hornito.hardware.nn import KERNEL_ADDRESS_SHIFT, NNDescriptor, Pooling
 from hornito.hardware.tp import COUNTED_LOOPS, TPDescriptor
-from hornito.stream.annotate import NN, TP, JobPlace, LineKind, annotate
-from hornito.stream.submission import Submission
+from hornito.stream.annotate import NN, TP, JobPlace, Line, LineKind
 
 
 @dataclass(frozen=True)
@@ -56,11 +55,11 @@ class DescriptorAt:
         return TPDescriptor(**self.fields)
 
 
-def descriptors(submission: Submission) -> Iterator[DescriptorAt]:
-    """Every descriptor that the stream names and that lies in a buffer, in order."""
+def descriptors(lines: Iterable[Line]) -> Iterator[DescriptorAt]:
+    """Every descriptor among a submission's lines, in order."""
     count = {NN: len(NNDescriptor.layout()), TP: len(TPDescriptor.layout())}
     fields: dict[str, int] = {}
-    for line in annotate(submission):
+    for line in lines:
         if line.kind is LineKind.STATE:
             fields = {}
         if line.kind is LineKind.FIELD and line.job is not None:

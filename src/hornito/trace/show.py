@@ -24,6 +24,8 @@ class Style(enum.Enum):
     STRANGE = enum.auto()  # what no fact explains
     GUESS = enum.auto()  # what is inferred, or only known to be written
     NOTE = enum.auto()
+    REMOVED = enum.auto()
+    ADDED = enum.auto()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How is one submit shown? Its jobs with every word by name, their coefficients, its buffers; as text and as JSON."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +26,7 @@ def submit_lines(recording: Recording, submit: Submit, options: Options) -> Iter
         return
     jobs = {job.number: job for job in seen.jobs}
     heading: int | None = None
-    for line, behind in _with_next(seen.lines()):
+    for line, behind in itertools.zip_longest(seen.lines, seen.lines[1:]):
         if options.selection.has(submit.number, line):
             if line.job is not None and line.job.number != heading:
                 heading = line.job.number
@@ -37,16 +38,6 @@ def submit_lines(recording: Recording, submit: Submit, options: Options) -> Iter
                 yield _coefficients(seen, jobs[line.job.number])
     if options.selection.everything:
         yield from _buffers(seen)
-
-
-def _with_next(lines: Iterator[Line]) -> Iterator[tuple[Line, Line | None]]:
-    before: Line | None = None
-    for line in lines:
-        if before is not None:
-            yield before, line
-        before = line
-    if before is not None:
-        yield before, None
 
 
 def _ends_convolution(line: Line, behind: Line | None) -> bool:
@@ -80,7 +71,7 @@ def _coefficients(seen: SubmitView, job: JobView) -> Shown:
 
 
 def _buffers(seen: SubmitView) -> Iterator[Shown]:
-    pointed = {line.pointer.buffer for line in seen.lines() if line.pointer is not None}
+    pointed = {line.pointer.buffer for line in seen.lines if line.pointer is not None}
     flags = {(entry.address, entry.size): entry.flags for entry in seen.submit.buffers}
     for number, name in seen.names.all().items():
         buffer = seen.submission.buffers[number]
@@ -119,7 +110,7 @@ def submit_json(recording: Recording, submit: Submit, options: Options) -> dict[
         seen = view(recording, submit, options.chip)
     except BadInput as error:
         return {"problem": str(error)}
-    lines = [_line_json(seen, line) for line in seen.lines() if options.selection.has(submit.number, line)]
+    lines = [_line_json(seen, line) for line in seen.lines if options.selection.has(submit.number, line)]
     jobs = [job for job in seen.jobs if options.selection.has_job(submit.number, job.number, job.unit)]
     buffers = [
         {"name": name, "address": b.address, "size": b.size, "kind": b.kind.value, "recorded": b.data is not None}

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hornito.errors import BadInput
+from hornito.hardware.nn import KERNEL_ADDRESS_SHIFT, NNDescriptor
 from hornito.stream import Archive, Buffer, BufferKind, Port, Relocation, Submission, TensorInfo
-from hornito.stream.annotate import LineKind, annotate
+from hornito.stream.annotate import NN, triggers, words_at
 from hornito.trace.records import (
     MOST_BYTES,
     BufferEntry,
@@ -69,12 +70,16 @@ def order_of(submit: Submit) -> list[int]:
 def with_kinds(submission: Submission) -> Submission:
     """Name what each buffer is by what points to it: descriptors, coefficients; all others are tensors."""
     kinds: dict[int, BufferKind] = {}
-    for line in annotate(submission):
-        if line.kind is not LineKind.FIELD or line.job is None:
+    kernels = NNDescriptor.layout()["kernel_address"]
+    for unit, address in triggers(submission.stream.tolist()):
+        number = submission.buffer_at(address)
+        if number is None:
             continue
-        kinds[line.holder] = _KINDS[line.job.unit]
-        if line.name == "kernel_address" and line.pointer is not None:
-            kinds.setdefault(line.pointer.buffer, BufferKind.COEFFICIENTS)
+        kinds[number] = _KINDS[unit]
+        words = words_at(submission, address, kernels.word + 1) if unit == NN else None
+        pointed = None if words is None else submission.buffer_at(kernels.extract(words) << KERNEL_ADDRESS_SHIFT)
+        if pointed is not None:
+            kinds.setdefault(pointed, BufferKind.COEFFICIENTS)
     return dataclasses.replace(
         submission,
         buffers=tuple(

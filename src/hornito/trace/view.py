@@ -2,8 +2,7 @@
 """What is there to say about one submit of a recording? Its lines, its jobs, where each tensor comes from and goes to,
 its coefficients: what ``show`` prints and ``report`` draws."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from hornito.errors import BadInput, BadStream, Unsupported
@@ -59,26 +58,36 @@ class SubmitView:
     submit: Submit
     submission: Submission
     chip_name: str = ""
-    names: Names = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.names = Names(self.submission)
-
-    def lines(self) -> Iterator[Line]:
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
         """Every value of the stream and of the descriptors."""
-        return annotate(self.submission)
+        return tuple(annotate(self.submission))
+
+    @cached_property
+    def names(self) -> Names:
+        """Names for the buffers, in the order in which the lines mention them."""
+        names = Names(self.submission)
+        for line in self.lines:
+            if line.pointer is not None:
+                names.of(line.pointer.buffer)
+        return names
 
     @cached_property
     def jobs(self) -> list[JobView]:
         """The jobs in order."""
         found: dict[int, list[DescriptorAt]] = {}
         units: dict[int, str] = {}
-        for line in self.lines():
+        for line in self.lines:
             if line.job is not None:
                 units.setdefault(line.job.number, line.job.unit)
-        for one in descriptors(self.submission):
+        for one in descriptors(self.lines):
             found.setdefault(one.job.number, []).append(one)
         return [JobView(number, unit, tuple(found.get(number, ()))) for number, unit in sorted(units.items())]
+
+    def job(self, number: int) -> JobView:
+        """The job of that number."""
+        return next(job for job in self.jobs if job.number == number)
 
     @cached_property
     def chip(self) -> Chip | None:

@@ -15,6 +15,15 @@ RENDER_MINOR = 128  # of the first render node
 DRM_TYPE = "d"
 COMMAND_BASE = 0x40  # a driver's own ioctls begin here ...
 COMMAND_END = 0xA0  # ... and end before this number
+# Of the numbers outside, those that every DRM device knows but no render node answers: identity, authentication and
+# mastership, names of buffers, vertical blanks, modes, leases. Source: Linux, the table in drm_ioctl.c.
+DENIED_COMMANDS = frozenset(
+    {
+        *(0x01, 0x02, 0x05, 0x06, 0x07, 0x0A, 0x0B, 0x0D, 0x10, 0x11, 0x12, 0x13, 0x1E, 0x1F, 0x3A, 0x3B, 0x3C),
+        *range(0xA0, 0xBF),
+        *(0xC6, 0xC7, 0xC8, 0xC9, 0xCE, 0xD0),
+    }
+)
 # SYNCOBJ_CREATE to SYNCOBJ_EVENTFD; those between that are no business of sync objects are left out.
 SYNCOBJ_COMMANDS = frozenset({*range(0xBF, 0xC6), *range(0xCA, 0xCE), 0xCF})
 

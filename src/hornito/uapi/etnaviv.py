@@ -25,7 +25,6 @@ MAX_STREAM_BYTES = 128 * 1024
 MAX_BOS = MAX_RELOCS = 131072
 MAX_PMRS = 128
 STREAM_TAIL = 8  # bytes that the kernel appends to a stream
-SECOND_LEVEL_BITS = 22  # a second-level page table covers 4 MiB
 
 
 class Param(enum.IntEnum):

@@ -22,4 +22,3 @@ FAULT_REASONS = {
 
 # The kernel's own part of every address space.
 COMMAND_ADDRESS = 0x1000  # of the command memory; its first page is the ring
-EVENT_LOST_SECONDS = 2 * TIMEOUT  # the first look sees the front end moved, the second that it stands

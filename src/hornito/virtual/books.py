@@ -131,10 +131,9 @@ class Books:
         gone: list[tuple[OpenFile, Change]] = []
         with self.lock if inside else contextlib.nullcontext():  # else the caller has it
             for file in list(self.files.values()):
-                mapping = file.book.find(buffer)
-                if mapping is not None:
-                    file.book.remove(mapping)
-                    gone.append((file, Change(mapping.va, None)))
+                va = file.forget(buffer)
+                if va is not None:
+                    gone.append((file, Change(va, None)))
             self.memory_free += buffer.size
         for file, change in gone:
             file.apply([change], self.pool.fd)
@@ -223,6 +222,9 @@ class Books:
         if worker.inside or not worker.running:
             for file in list(self.files.values()):
                 file.end()
+                for buffer in file.handles.values():
+                    if buffer.user is not None:
+                        buffer.user.close()
             self.sync_files.close()
             self.dma_bufs.close()
             self.pool.close()

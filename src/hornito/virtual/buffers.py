@@ -4,7 +4,6 @@
 import bisect
 from dataclasses import dataclass
 
-from hornito.uapi.etnaviv import SECOND_LEVEL_BITS
 from hornito.virtual.fences import Fence
 from hornito.virtual.user_pages import UserPages
 
@@ -87,12 +86,3 @@ class AddressBook:
                 at -= 1
         end = bisect.bisect_left(self._starts, va + size, lo=at)
         return [self._at[start] for start in self._starts[at:end]]
-
-    def holds(self, address: int) -> bool:
-        """Some buffer lies at this address."""
-        return bool(self.overlapping(address, 1))
-
-    def has_table(self, address: int) -> bool:
-        """Some buffer lies in the same 4 MiB, so that the address's second-level page table exists."""
-        first = address >> SECOND_LEVEL_BITS << SECOND_LEVEL_BITS
-        return bool(self.overlapping(first, 1 << SECOND_LEVEL_BITS))

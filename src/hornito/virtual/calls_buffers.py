@@ -68,8 +68,3 @@ def cpu_fini(books: Books, file: OpenFile, arg: etnaviv.GemCpuFini, caller: Call
     if arg.flags:
         raise refuse(errno.EINVAL)
     find_buffer(file, arg.handle)
-
-
-def by_name(books: Books, file: OpenFile, arg: drm.GemFlink | drm.GemOpen, caller: Caller) -> None:
-    """GEM_FLINK and GEM_OPEN: names are no thing of render nodes."""
-    raise refuse(errno.EACCES)

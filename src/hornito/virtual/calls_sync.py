@@ -58,7 +58,10 @@ def file_info(books: Books, file: SyncFile, arg: SyncFileInfo, caller: Caller) -
             raise refuse(errno.EINVAL)
         infos = [_info(fence) for fence in file.fences] or [SyncFenceInfo(status=SIGNALLED)]
         caller.write(arg.sync_fence_info, b"".join(bytes(info) for info in infos))
-    arg.status = file.status
+        # As Linux: a killed job tells before those that are pending behind it.
+        arg.status = next((info.status for info in infos if info.status <= 0), SIGNALLED)
+    else:
+        arg.status = file.status
     arg.name = file.name
     arg.num_fences = number
 

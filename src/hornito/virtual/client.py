@@ -74,6 +74,16 @@ class OpenFile:
         self.changes.append(Change(mapping.va, None))
         self.book.remove(mapping)
 
+    def forget(self, buffer: Buffer) -> int | None:
+        """``buffer`` is dead: it has no address any more, and gets none by a change that a refused submit left behind.
+        What is to be taken away in the space, if anything."""
+        self.changes = [change for change in self.changes if change.buffer is not buffer]
+        mapping = self.book.find(buffer)
+        if mapping is None:
+            return None
+        self.book.remove(mapping)
+        return mapping.va
+
     def take_changes(self) -> list[Change]:
         """What the next job must see to first."""
         changes, self.changes = self.changes, []

@@ -30,8 +30,6 @@ _CALLS = by_command(
     (
         (drm.VERSION, calls_info.version),
         (drm.GEM_CLOSE, calls_buffers.gem_close),
-        (drm.GEM_FLINK, calls_buffers.by_name),
-        (drm.GEM_OPEN, calls_buffers.by_name),
         (drm.GET_CAP, calls_info.get_cap),
         (drm.PRIME_HANDLE_TO_FD, calls_prime.handle_to_fd),
         (drm.PRIME_FD_TO_HANDLE, calls_prime.fd_to_handle),
@@ -170,8 +168,7 @@ class VirtualDevice:
                 raise refuse(errno.ENOTTY)
             answer = _CALLS.get(request & 0xFF)
             if answer is None:
-                # A driver that has no sync objects is asked for them in vain, but the calls are known.
-                raise refuse(errno.EOPNOTSUPP if request & 0xFF in drm.SYNCOBJ_COMMANDS else errno.EINVAL)
+                raise refuse(_refusal(request & 0xFF))
             answer(self._books, file, request, arg, caller)
 
     def is_sync_file(self, identity: FileIdentity) -> bool:
@@ -199,3 +196,10 @@ class VirtualDevice:
             if answer is None:
                 raise refuse(errno.ENOTTY)
             answer(self._books, file, request, arg, caller)
+
+
+def _refusal(command: int) -> int:
+    """The errno for a DRM command that nobody here answers."""
+    if command in drm.DENIED_COMMANDS:
+        return errno.EACCES
+    return errno.EOPNOTSUPP if command in drm.SYNCOBJ_COMMANDS else errno.EINVAL  # the driver has no sync objects

@@ -36,6 +36,13 @@ class Hang(Fault):
     """A job that would not end, or not in time, by the chip's clock."""
 
 
+class Stopped(Fault):
+    """The device was shut down while the job ran: nobody's fault."""
+
+    def __init__(self) -> None:
+        super().__init__("the virtual NPU was stopped", unit="executor")
+
+
 class Died(Fault):
     """Whatever ran the job is gone: a worker process that was killed, or crashed."""
 

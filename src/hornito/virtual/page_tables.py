@@ -6,7 +6,6 @@ table, once made, stays as long as the address space.
 """
 
 import bisect
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,6 +91,3 @@ class PageTables:
 def physical_address(offset: int) -> int:
     """Where the byte at ``offset`` of the pool of buffers lies; the memory of 40 bits is reused in time."""
     return (BUFFERS_PHYSICAL + offset) % (1 << PHYSICAL_BITS)
-
-
-Read = Callable[[int, int], bytes]  # offset in the pool and size: those bytes

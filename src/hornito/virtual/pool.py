@@ -11,12 +11,12 @@ import ctypes
 import fcntl
 import os
 
-from hornito.virtual.descriptions import Descriptions, new_inotify
+from hornito.virtual.descriptions import Descriptions
+from hornito.virtual.wakeup import WakeUp
 
 _PUNCH_HOLE = 0x02  # FALLOC_FL_PUNCH_HOLE
 _KEEP_SIZE = 0x01
 _F_SEAL_WRITE = 0x08
-_EVENTS = 64 * 1024
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
@@ -33,7 +33,7 @@ class Pool:
         self._descriptions = _memory_file(name, 0, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         self.identity = self._descriptions.identity
         self._name = name
-        self._inotify = -1
+        self._wake_up: WakeUp | None = None
         self._end = 0
         self._open: set[int] = set()
 
@@ -75,25 +75,22 @@ class Pool:
 
     @property
     def wake_fd(self) -> int:
-        """Polls readable when some description, of a dma-buf too, has ended, until ``gone`` is asked. Raises OSError.
-
-        It tells of an end just before that can be seen: whoever is woken for nothing asks again soon.
-        """
-        if self._inotify < 0:
-            inotify = new_inotify()
+        """Polls readable when some description, of a dma-buf too, has ended, until ``gone`` is asked; and once more a
+        little later, when all of it can be seen. Raises OSError."""
+        if self._wake_up is None:
+            wake_up = WakeUp()
             try:
-                self._descriptions.watch(inotify)
+                wake_up.watch(self.fd)
             except OSError:
-                os.close(inotify)
+                wake_up.close()
                 raise
-            self._inotify = inotify
-        return self._inotify
+            self._wake_up = wake_up
+        return self._wake_up.fd
 
     def gone(self) -> list[int]:
         """The open files that nobody has any more; each is told once. None once the pool is closed."""
-        with contextlib.suppress(BlockingIOError):
-            while self._inotify >= 0 and os.read(self._inotify, _EVENTS):
-                pass
+        if self._wake_up is not None:
+            self._wake_up.answered()
         if self.fd < 0:
             return []
         ended = [number for number in sorted(self._open) if not self._descriptions.is_open(number)]
@@ -110,17 +107,17 @@ class Pool:
         """The file of a dma-buf, which has ``size`` and no content. Raises OSError."""
         seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL | _F_SEAL_WRITE
         file = _memory_file(f"{self._name}-dmabuf", size, seals)
-        if self._inotify >= 0:
+        if self._wake_up is not None:
             with contextlib.suppress(OSError):  # its end is then found at the next sweep
-                file.watch(self._inotify)
+                self._wake_up.watch(file.fd)
         return file
 
     def close(self) -> None:
         """Close our descriptors; the clients' are their own business."""
         self._descriptions.close()
-        if self._inotify >= 0:
-            os.close(self._inotify)
-        self._inotify = -1
+        if self._wake_up is not None:
+            self._wake_up.close()
+            self._wake_up = None
 
 
 def _memory_file(name: str, size: int, seals: int) -> Descriptions:

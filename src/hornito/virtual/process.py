@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from hornito.errors import DeviceError
 from hornito.hardware.chips import Chip
-from hornito.virtual.faults import Died
+from hornito.virtual.faults import Died, Stopped
 from hornito.virtual.timeline import Progress, Timeline
 from hornito.virtual.wire import JOB, STARTED, STATE_BYTES, Closed, Message, decode_fault, receive, send
 
@@ -124,7 +124,7 @@ class ProcessExecutor:
 
     def ask(self, message: Message, run: int = 0) -> dict[str, Any]:
         """The worker's answer. A process that has died is replaced; but if it died during run number ``run``, that is
-        over. Raises Died, DeviceError."""
+        over. Raises Died, Stopped, DeviceError."""
         how = ""
         with self._link.busy:
             for _ in range(_ATTEMPTS):
@@ -135,8 +135,7 @@ class ProcessExecutor:
                 except Closed:
                     how = self._link.end_process()
                     if self._link.closed:
-                        how = "the virtual NPU was stopped"
-                        break
+                        raise Stopped from None
                     if run and int(self._state[STARTED]) == run:
                         job = int(self._state[JOB])
                         raise Died(f"the worker process died ({how})", job=job - 1 if job else None) from None
@@ -144,7 +143,7 @@ class ProcessExecutor:
                 if "error" in answer:
                     raise DeviceError(answer["error"])
                 return answer
-            raise Died(f"the worker process died {_ATTEMPTS} times ({how})" if not self._link.closed else how)
+            raise Died(f"{_ATTEMPTS} worker processes died, one after the other ({how})")
 
     def close(self) -> None:
         """Kill the process; whatever it runs ends without writing anything more."""

@@ -12,6 +12,7 @@ from hornito.virtual import surroundings
 from hornito.virtual.buffers import Mapping
 from hornito.virtual.client import Change, OpenFile
 from hornito.virtual.counters import CounterRequest
+from hornito.virtual.faults import Stopped
 from hornito.virtual.fences import Fence
 from hornito.virtual.injection import Injection
 from hornito.virtual.jobs import Call, Executor, Worker
@@ -95,6 +96,8 @@ class Scheduler:
             surroundings.before(job.uses, job.requests, job.before, self._fd)
             self._executor.run(job.file.space(), job.stream, job.timeline)
             self._completed = job.fence.number
+        except Stopped:
+            job.error = Cancelled()
         except BaseException as error:  # whatever it is, the client must not take the job for done
             job.error = error
         if job.timeline is not None:

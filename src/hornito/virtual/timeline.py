@@ -14,7 +14,7 @@ from typing import Any
 from hornito.cost import Work, rates_of
 from hornito.hardware.chips import Chip
 from hornito.uapi.recovery import COMMAND_ADDRESS, STANDSTILL, TIMEOUT
-from hornito.virtual.faults import Fault, Hang, MMUFault
+from hornito.virtual.faults import Hang, MMUFault, Stopped
 from hornito.virtual.injection import UNMAPPED_ADDRESS, Injection, Kind
 
 _WORD = 4
@@ -151,7 +151,7 @@ class Timeline:
 
     def _check_stop(self) -> None:
         if self._stopped:
-            raise Fault("the virtual NPU was stopped", unit=self._unit, job=self._job)
+            raise Stopped
 
     def _pass(self, seconds: float) -> None:
         """Let time go by, with the front end where it is. Raises Hang once the kernel sees it stand still."""

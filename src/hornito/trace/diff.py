@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: MIT
+"""How do two recordings differ? Jobs and commands side by side, and of each pair the fields that differ."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hornito.hardware.chips import Chip
+from hornito.stream.annotate import ADDRESS_FIELDS, NN, TRIGGERS, Line, LineKind
+from hornito.trace.align import Pair, align
+from hornito.trace.compare import Comparison, Difference, Side
+from hornito.trace.records import Recording, Submit
+from hornito.trace.view import SubmitView, view
+
+SUBMIT, JOB, COMMAND = "submit", "job", "command"
+_VIEWS = 4  # submits of a side whose contents are kept at hand
+
+
+@dataclass(frozen=True)
+class Place:
+    """A job, by its number in its submit; ``job`` is None for what belongs to no job."""
+
+    submit: int
+    job: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.submit}" if self.job is None else f"{self.submit}.{self.job}"
+
+
+@dataclass(frozen=True)
+class Hunk:
+    """What differs between two jobs (or two commands outside of all jobs). A side that has no such job is None; then
+    ``differences`` is empty and ``title`` says which job it is."""
+
+    old: Place | None
+    new: Place | None
+    unit: str
+    title: str
+    differences: tuple[Difference, ...] = ()
+
+
+@dataclass(frozen=True)
+class Options:
+    """What counts. ``padding_kernels``: those too; ``jobs_only``: nothing but jobs, however they are batched; ``chip``:
+    of recordings that do not say."""
+
+    padding_kernels: bool = False
+    jobs_only: bool = False
+    chip: str = ""
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A job, a command outside of all jobs, or the beginning of a submit. ``key``: all of it but addresses and
+    coefficients; ``sort``: items of other sorts are never partners; ``values``: what makes two of them similar."""
+
+    kind: str
+    submit: int  # its index among the recording's submits
+    key: tuple[Any, ...]
+    sort: str
+    values: tuple[int, ...] = ()
+    job: int = -1
+    lines: tuple[Line, ...] = ()
+
+
+class Diff:
+    """The comparison of two recordings. ``hunks`` gives what differs, in order; then ``padding_kernels`` says how many
+    of them were passed over, and ``same`` whether nothing was found."""
+
+    def __init__(self, old: Recording, new: Recording, options: Options = Options()) -> None:
+        self._sides = _Recorded(old, options), _Recorded(new, options)
+        self._options = options
+        self.padding_kernels = 0
+        self.same = True
+
+    def hunks(self) -> Iterator[Hunk]:
+        """What differs. Raises BadInput for a submit that can't be read."""
+        only = {JOB} if self._options.jobs_only else {JOB, COMMAND, SUBMIT}
+        a, b = ([item for item in side.items() if item.kind in only] for side in self._sides)
+        comparisons: dict[tuple[int, int], Comparison] = {}
+        for x, y in _pairs(a, b):
+            hunk = self._hunk(None if x is None else a[x], None if y is None else b[y], comparisons)
+            if hunk is not None:
+                self.same = False
+                yield hunk
+
+    def _hunk(
+        self, old: _Item | None, new: _Item | None, comparisons: dict[tuple[int, int], Comparison]
+    ) -> Hunk | None:
+        before, after = self._place(0, old), self._place(1, new)
+        if old is None or new is None:
+            item, side = (old, self._sides[0]) if old is not None else (new, self._sides[1])
+            assert item is not None
+            return Hunk(before, after, item.sort if item.kind == JOB else "", side.title(item))
+        if old.kind == SUBMIT:
+            return None
+        views = [side.view(item.submit) for side, item in zip(self._sides, (old, new), strict=True)]
+        comparison = comparisons.get((old.submit, new.submit))
+        if comparison is None:
+            comparison = self._comparison(*views)
+            comparisons.clear()  # submits come in order: none before is met again
+            comparisons[old.submit, new.submit] = comparison
+        found = list(comparison.lines(old.lines, new.lines))
+        if old.kind == JOB and old.sort == NN:
+            jobs = [seen.job(item.job) for seen, item in zip(views, (old, new), strict=True)]
+            if all(job.descriptors for job in jobs):
+                so_far = comparison.padding_kernels
+                found += comparison.coefficients(*(job.descriptors[0].nn for job in jobs))
+                self.padding_kernels += comparison.padding_kernels - so_far
+        if not found:
+            return None
+        return Hunk(before, after, old.sort if old.kind == JOB else "", self._sides[0].title(old), tuple(found))
+
+    def _comparison(self, old: SubmitView, new: SubmitView) -> Comparison:
+        chip: Chip | None = old.chip or new.chip
+        return Comparison(
+            Side(old.submission, old.names), Side(new.submission, new.names), chip, self._options.padding_kernels
+        )
+
+    def _place(self, number: int, item: _Item | None) -> Place | None:
+        side = self._sides[number]
+        return None if item is None else Place(side.submits[item.submit].number, item.job if item.kind == JOB else None)
+
+
+class _Recorded:
+    """One of the two recordings."""
+
+    def __init__(self, recording: Recording, options: Options) -> None:
+        self._recording = recording
+        self._chip = options.chip
+        self.submits: list[Submit] = list(recording.submits())
+        self.view = functools.lru_cache(_VIEWS)(self._view)
+
+    def _view(self, index: int) -> SubmitView:
+        return view(self._recording, self.submits[index], self._chip)
+
+    def items(self) -> list[_Item]:
+        return [item for index in range(len(self.submits)) for item in _items(index, self.view(index))]
+
+    def title(self, item: _Item) -> str:
+        """What it is, in a few words."""
+        if item.kind == JOB:
+            return self.view(item.submit).job(item.job).title()
+        if item.kind == SUBMIT:
+            return "a submit begins"
+        first = item.lines[0]
+        return first.name if first.kind is LineKind.COMMAND else f"{first.name} = {first.value:#x}"
+
+
+def _items(index: int, seen: SubmitView) -> Iterator[_Item]:
+    yield _Item(SUBMIT, index, (SUBMIT,), SUBMIT)
+    gathered: list[Line] = []
+    for line in seen.lines:
+        if gathered and (line.job is None or gathered[-1].job is None or line.job.number != gathered[-1].job.number):
+            yield _item(index, gathered)
+            gathered = []
+        gathered.append(line)
+    if gathered:
+        yield _item(index, gathered)
+
+
+def _item(index: int, lines: Sequence[Line]) -> _Item:
+    first = lines[0]
+    key = tuple((line.name, _core(line), _plain(line)) for line in lines)
+    if first.job is None:
+        return _Item(COMMAND, index, key, f"{first.kind.value} {first.name}", lines=tuple(lines))
+    fields = tuple(_plain(line) for line in lines if line.kind is LineKind.FIELD)
+    unit = first.job.unit
+    return _Item(JOB, index, (unit, key), unit, fields, first.job.number, tuple(lines))
+
+
+def _core(line: Line) -> int | None:
+    return None if line.job is None else line.job.core
+
+
+def _plain(line: Line) -> int:
+    """A line's value without what depends on where buffers lie."""
+    if line.name in ADDRESS_FIELDS:
+        return -1 if line.pointer is None else line.pointer.offset
+    if line.state is not None and line.state.index in TRIGGERS:
+        return -1
+    return line.value
+
+
+def _pairs(a: Sequence[_Item], b: Sequence[_Item]) -> Iterator[Pair]:
+    """Jobs first; then what stands between two pairs of jobs."""
+    jobs = [[at for at, item in enumerate(side) if item.kind == JOB] for side in (a, b)]
+    keys = [[side[at].key for at in found] for side, found in zip((a, b), jobs, strict=True)]
+    fixed = [
+        (jobs[0][x], jobs[1][y])
+        for x, y in align(keys[0], keys[1], lambda x, y: _similarity(a[jobs[0][x]], b[jobs[1][y]]))
+        if x is not None and y is not None
+    ]
+    i = j = 0
+    for x, y in [*fixed, (len(a), len(b))]:
+        gap = [item.key for item in a[i:x]], [item.key for item in b[j:y]]
+        for p, q in align(*gap, lambda p, q, i=i, j=j: _similarity(a[i + p], b[j + q])):  # type: ignore[misc]
+            yield None if p is None else i + p, None if q is None else j + q
+        if x < len(a):
+            yield x, y
+        i, j = x + 1, y + 1
+
+
+def _similarity(old: _Item, new: _Item) -> float:
+    """0 for what can't be partners; between 1 and 2 otherwise, the more values are the same the more."""
+    if old.sort != new.sort:
+        return 0.0
+    length = max(len(old.values), len(new.values))
+    if not length:
+        return 1.0
+    # A job of other cores has other many descriptors; the first ones are compared.
+    return 1.0 + sum(map(int.__eq__, old.values, new.values)) / length
