@@ -194,3 +194,24 @@ def test_diff_s_trouble_is_2(hornito: Hornito, path: Path) -> None:
     outcome = hornito("trace", "diff", path, "none.trace")
     assert (outcome.code, outcome.out) == (2, "")
     assert len(outcome.err.splitlines()) == 1
+
+
+def test_coverage_counts_and_names(hornito: Hornito, path: Path) -> None:
+    outcome = hornito("trace", "coverage", path)
+    assert outcome.code == 0
+    assert outcome.lines[0].split() == ["bits", "replayed", "inferred", "unknown", "strange", "unnamed"]
+    assert any(line.split()[:2] == ["1", "NN"] for line in outcome.lines)
+    assert any("further5 (unknown)" in line for line in outcome.lines)
+    found = json.loads(hornito("trace", "coverage", path, path, "--json").out)
+    assert found["structures"]["NN"] == 2
+    assert sum(sum(word["bits"].values()) for word in found["words"]) == sum(found["totals"].values())
+
+
+def test_facts_are_listed_with_their_sources(hornito: Hornito) -> None:
+    outcome = hornito("trace", "facts", "kernel_xy*", "NOP")
+    assert [line.split()[:4] for line in outcome.lines] == [
+        ["command", "0x03", "NOP", "replayed"],
+        ["NN", "w0[5:2]", "kernel_xy_size", "replayed"],
+    ]
+    assert all("Mesa 25.0.7" in line for line in outcome.lines)
+    assert len(json.loads(hornito("trace", "facts", "--json").out)) > 150

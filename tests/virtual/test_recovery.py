@@ -22,7 +22,7 @@ from hornito.virtual.injection import FaultPlan
 from hornito.virtual.kernel import VirtualKernel
 from hornito.virtual.process import ProcessExecutor
 from hornito.virtual.timeline import Counters, Timeline
-from tests.fake_executor import BLOCK, BYTES_A_MILLISECOND, COPY, LAST, NOTHING, TOUCH, FakeExecutor
+from tests.fake_executor import BLOCK, COPY, LAST, NOTHING, TOUCH, FakeExecutor, lasting
 from tests.virtual.client import SOFTPIN, VA, WC, Client, fails
 from tests.virtual.machine import as_bytes, tp_stream
 from tests.virtual.machine import executor as real_executor
@@ -70,7 +70,7 @@ def test_counters_count_modelled_time_and_bytes(make: Make) -> None:
     kernel = make()
     client = Client(kernel)
     client.status(client.submit((LAST, 0, 100, 200), flags=OUT))
-    assert kernel.device.counters == Counters(240_000_000, 300 * BYTES_A_MILLISECOND, 0)
+    assert kernel.device.counters == Counters(240_000_000, (lasting(100) + lasting(200)).read, 0)
     client.status(client.submit((LAST, 0, 100), flags=OUT))
     assert kernel.device.counters.cycles == 320_000_000
 

@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="compare the kernels too that fill the cores up (version 7, channels no multiple of the cores)",
     )
+    parser.add_argument(
+        "--jobs-only", action="store_true", help="compare jobs alone, however they are initialised, batched and flushed"
+    )
     add_chip(parser)
     add_output(parser)
 
@@ -45,7 +48,7 @@ def _run(options: argparse.Namespace) -> int:
     from hornito.trace.load import load
 
     recordings = load(options.old), load(options.new)
-    found = Diff(*recordings, Options(options.padding_kernels, check_chip(options.chip)))
+    found = Diff(*recordings, Options(options.padding_kernels, options.jobs_only, check_chip(options.chip)))
     if options.json:
         _write_json(recordings, found)
     else:
@@ -63,11 +66,14 @@ def _run(options: argparse.Namespace) -> int:
 def _lines(recordings: "tuple[Recording, Recording]", found: "Diff") -> "Iterator[Shown]":
     from hornito.trace.show import Shown, Style
 
-    for number, hunk in enumerate(found.hunks()):
-        if number == 0:
+    heading = ""
+    for hunk in found.hunks():
+        if not heading:
             yield Shown(f"--- {recordings[0].path}", Style.HEADING)
             yield Shown(f"+++ {recordings[1].path}", Style.HEADING)
-        yield Shown(_heading(hunk), Style.JOB)
+        if heading != _heading(hunk):
+            heading = _heading(hunk)
+            yield Shown(heading, Style.JOB)
         if not hunk.differences:
             removed = hunk.new is None
             yield Shown(f"{'-' if removed else '+'} {hunk.title}", Style.REMOVED if removed else Style.ADDED)
@@ -82,7 +88,7 @@ def _heading(hunk: "Hunk") -> str:
     def side(sign: str, place: "Place | None") -> str:
         return "" if place is None else f" {sign}{'submit ' if place.job is None else 'job '}{place}"
 
-    about = f" {hunk.title}" if hunk.differences else ""
+    about = f" {hunk.title}" if hunk.differences and hunk.unit else ""
     return f"@@{side('-', hunk.old)}{side('+', hunk.new)} @@{about}"
 
 

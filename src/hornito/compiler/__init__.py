@@ -6,7 +6,7 @@ from hornito.compiler.evidence import Basis, Evidence, Trust
 from hornito.compiler.operators import keys
 from hornito.compiler.options import Level, Options, Unit, find_level
 from hornito.compiler.plan import Plan, make_plan
-from hornito.compiler.report import Crossing, Outlook, Row, crossings, nothing_for_npu, outlook, rows, sharing
+from hornito.compiler.report import Crossing, Outlook, Row, crossings, demand, nothing_for_npu, outlook, rows, sharing
 from hornito.compiler.rules import Refusal
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "compile_graph",
     "compile_plan",
     "crossings",
+    "demand",
     "estimate",
     "find_level",
     "keys",
