@@ -47,8 +47,7 @@ build() {
     [ -e build/build.ninja ] || meson setup build mesa-*/ --buildtype=release -Dteflon=true -Dgallium-drivers=etnaviv \
         -Dvulkan-drivers= -Dplatforms= -Dopengl=false -Dgles1=disabled -Dgles2=disabled -Degl=disabled -Dgbm=disabled \
         -Dglx=disabled -Dllvm=disabled -Dgallium-rusticl=false
-    ninja -C build "$target"
-    touch done
+    ninja -C build "$target" && touch done # a condition below: set -e does not hold in here
 }
 
 if ! (build) >"$log" 2>&1; then
