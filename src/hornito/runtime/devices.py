@@ -26,7 +26,8 @@ Report = Callable[[int, int, str], None]  # kernels compiled, of how many, which
 @dataclass(frozen=True)
 class Emulation:
     """How the virtual NPU is to be, where it is what gets opened. ``chip``: which one it has if none is named;
-    ``faults``: what is to go wrong; ``apart``: its jobs run in a process of their own, so nothing here waits for them."""
+    ``faults``: what is to go wrong; ``apart``: its jobs run in a process of their own, so that nothing here
+    waits for them."""
 
     chip: str = DEFAULT_CHIP
     faults: "FaultPlan | None" = None
