@@ -2,7 +2,9 @@
 """Does a program run under ``hornito exec`` as it would alone, and does it see one render node?"""
 
 import os
+import platform
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -234,3 +236,48 @@ def test_a_signal_sent_to_us_reaches_the_program(watching: None) -> None:
         assert process.stdout.readline() == "ready\n"
         process.terminate()
         assert process.wait(30) == 9
+
+
+def _narrow_program(place: Path) -> None:
+    """A 32-bit ELF file whose only code is exit(5)."""
+    code = b"\xb8\x01\x00\x00\x00\xbb\x05\x00\x00\x00\xcd\x80"  # mov eax, 1; mov ebx, 5; int 0x80
+    start, size = 0x08048000, 52 + 32 + len(code)
+    head = (
+        b"\x7fELF\x01\x01\x01"
+        + bytes(9)
+        + struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, start + 84, 52, 0, 0, *(52, 32, 1), 0, 0, 0)
+    )
+    place.write_bytes(head + struct.pack("<8I", 1, 0, start, start, size, size, 5, 4096) + code)
+    place.chmod(0o755)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="its 32-bit programs are x86's")
+def test_a_32_bit_program_that_starts_later_is_killed_with_a_line(run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "narrow"
+    _narrow_program(place)
+    try:
+        assert subprocess.run([place], timeout=10).returncode == 5
+    except OSError:
+        pytest.skip("this kernel runs no 32-bit programs")
+    outcome = run("sh", "-c", f"{place}; echo $?")
+    assert (outcome.code, outcome.out) == (0, "137\n")
+    assert outcome.err.startswith(f"hornito: {place}: is a 32-bit program, and was killed")
+
+
+TERMINAL = """
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+shown = b""
+while b"ready" not in shown:
+    shown += os.read(terminal, 100)
+os.write(terminal, b"\\x03")
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_an_interrupt_from_the_terminal_ends_the_program(watching: None) -> None:
+    watched = [*EXEC, "--", "sh", "-c", "echo ready; exec sleep 60"]
+    done = subprocess.run([sys.executable, "-c", TERMINAL, *watched], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, f"{128 + signal.SIGINT}\n")

@@ -30,13 +30,6 @@ def test_every_element_stands_once_and_in_order(a: str, b: str) -> None:
     assert all(same_letter(a[x], b[y]) for x, y in pairs if x is not None and y is not None)
 
 
-@settings(deadline=None)
-@given(words, words)
-def test_sides_may_be_exchanged(a: str, b: str) -> None:
-    partners = sum(None not in pair for pair in aligned(a, b))
-    assert abs(partners - sum(None not in pair for pair in aligned(b, a))) <= 2
-
-
 @given(words)
 def test_equal_sequences_align_one_to_one(a: str) -> None:
     assert aligned(a, a) == [(at, at) for at in range(len(a))]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Are the files of ``ETNA_MESA_DEBUG=dump_shaders`` read as what they are: jobs, with or without their streams?"""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ def test_a_folder_is_one_submit_of_all_jobs(tmp_path: Path, submission: Submissi
 def test_streams_that_were_dumped_make_a_submit_each(tmp_path: Path, submission: Submission) -> None:
     recording = load(dump(tmp_path / "dump", submission, batched=False))
     submits = list(recording.submits())
-    assert [submit.title for submit in submits] == [f"job {number} of its partition" for number in range(4)]
+    assert [submit.title for submit in submits] == [f"job {number}" for number in range(4)]
     seen = [view(recording, submit) for submit in submits]
     expected = [(line.name, line.value) for line in annotate(submission) if line.kind is LineKind.FIELD]
     assert [pair for one in seen for pair in fields(one)] == expected
@@ -102,7 +103,7 @@ def test_files_named_one_by_one_make_one_recording(tmp_path: Path, submission: S
     [
         ("mesa-tp-000-000.bin", bytes(100), "a descriptor has 124"),
         ("mesa-cmd-000-000.bin", bytes(7), "whole words"),
-        ("mesa-tp-002-000.bin", bytes(4096), "runs on NN; remove those of old runs"),
+        ("mesa-tp-002-000.bin", bytes(4096), "runs on NN; keep the files of one partition alone"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(
@@ -110,8 +111,25 @@ def test_files_that_do_not_fit_are_refused(
 ) -> None:
     folder = dump(tmp_path / "dump", submission)
     (folder / name).write_bytes(content)
+    for path in folder.iterdir():
+        os.utime(path, ns=(1, 1))
     with pytest.raises(BadInput, match=text):
         load(folder)
+
+
+def test_partitions_are_told_apart_by_the_files_times(tmp_path: Path, submission: Submission) -> None:
+    """The second partition has three jobs, of other units than the first one's."""
+    folder = dump(tmp_path / "dump", submission)
+    for path in folder.iterdir():
+        os.utime(path, ns=(1000, 1000))
+    second = dump(tmp_path / "second", samples.archive().submissions[1])
+    for path in second.iterdir():
+        path = path.rename(folder / path.name)
+        os.utime(path, ns=(5000, 5000 + int(path.name[-11:-8])))
+    first, last = load(folder).submits()
+    assert "jobs 1-3 alone, others were written over" in first.title
+    assert [job.unit for job in view(load(folder), last).jobs] == ["TP", "NN", "TP"]
+    assert [job.unit for job in view(load(folder), first).jobs] == ["TP", "NN", "TP"]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -8,14 +8,17 @@ import importlib
 ACTIONS = {
     "show": ("trace_show", "list calls, streams, descriptors and coefficients, word by word"),
     "diff": ("trace_diff", "show the fields in which two recordings differ"),
+    "coverage": ("trace_coverage", "count the bits that no fact explains"),
+    "facts": ("trace_facts", "list what is known of states, commands and descriptors, and its sources"),
+    "study": ("trace_study", "find out which fields follow a parameter of a network, and how"),
     "import": ("trace_import", "turn files of other programs into a recording"),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "What a program sends to the NPU. F is a recording (.trace), a submission file (.npz), or a folder or files of "
-        "Mesa's ETNA_MESA_DEBUG=dump_shaders."
+        "What a program sends to the NPU. F is a recording (.trace), a submission file (.npz), a folder or files of "
+        "Mesa's ETNA_MESA_DEBUG=dump_shaders, a core dump of the etnaviv driver, or a report of 'hornito doctor'."
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for action, (module, text) in ACTIONS.items():

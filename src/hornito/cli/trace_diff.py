@@ -23,19 +23,31 @@ SAME, DIFFERENT, TROUBLE = 0, 1, 2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Exit status: 0 nothing differs, 1 something does, 2 trouble."
     parser.add_argument("old", metavar="A", help="a recording, or a file that is one")
-    parser.add_argument("new", metavar="B", help="what to compare it with")
+    parser.add_argument("new", metavar="B", nargs="+", help="what to compare it with (with --infer: one or more)")
     parser.add_argument(
         "--padding-kernels",
         action="store_true",
         help="compare the kernels too that fill the cores up (version 7, channels no multiple of the cores)",
     )
+    parser.add_argument(
+        "--jobs-only", action="store_true", help="compare jobs alone, however they are initialised, batched and flushed"
+    )
+    parser.add_argument(
+        "--infer",
+        metavar="MODEL",
+        nargs="+",
+        help="the recordings' models, in order, which differ in one number: which fields follow it, and how",
+    )
+    parser.add_argument("--raw", action="store_true", help="with --infer: by bits alone, as if no field had a name")
     add_chip(parser)
     add_output(parser)
 
 
 def run(options: argparse.Namespace) -> int:
+    from hornito.cli import trace_infer
+
     try:
-        return _run(options)
+        return trace_infer.run(options) if options.infer else _run(options)
     except HornitoError as error:
         raise BadInput(str(error)) from error
 
@@ -44,8 +56,10 @@ def _run(options: argparse.Namespace) -> int:
     from hornito.trace.diff import Diff, Options
     from hornito.trace.load import load
 
-    recordings = load(options.old), load(options.new)
-    found = Diff(*recordings, Options(options.padding_kernels, check_chip(options.chip)))
+    if len(options.new) > 1:
+        raise BadInput(f"{1 + len(options.new)} recordings; diff takes two, and more with --infer alone")
+    recordings = load(options.old), load(options.new[0])
+    found = Diff(*recordings, Options(options.padding_kernels, options.jobs_only, check_chip(options.chip)))
     if options.json:
         _write_json(recordings, found)
     else:
@@ -63,11 +77,14 @@ def _run(options: argparse.Namespace) -> int:
 def _lines(recordings: "tuple[Recording, Recording]", found: "Diff") -> "Iterator[Shown]":
     from hornito.trace.show import Shown, Style
 
-    for number, hunk in enumerate(found.hunks()):
-        if number == 0:
+    heading = ""
+    for hunk in found.hunks():
+        if not heading:
             yield Shown(f"--- {recordings[0].path}", Style.HEADING)
             yield Shown(f"+++ {recordings[1].path}", Style.HEADING)
-        yield Shown(_heading(hunk), Style.JOB)
+        if heading != _heading(hunk):
+            heading = _heading(hunk)
+            yield Shown(heading, Style.JOB)
         if not hunk.differences:
             removed = hunk.new is None
             yield Shown(f"{'-' if removed else '+'} {hunk.title}", Style.REMOVED if removed else Style.ADDED)
@@ -82,7 +99,7 @@ def _heading(hunk: "Hunk") -> str:
     def side(sign: str, place: "Place | None") -> str:
         return "" if place is None else f" {sign}{'submit ' if place.job is None else 'job '}{place}"
 
-    about = f" {hunk.title}" if hunk.differences else ""
+    about = f" {hunk.title}" if hunk.differences and hunk.unit else ""
     return f"@@{side('-', hunk.old)}{side('+', hunk.new)} @@{about}"
 
 

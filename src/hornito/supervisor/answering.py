@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 
 from hornito.supervisor.caller import Glance, RemoteCaller
-from hornito.supervisor.notifications import Gone, Listener, Notification
+from hornito.supervisor.notifications import ARCH, NR, PID, Gone, Listener, Notification
 from hornito.supervisor.paths import PathCall, Paths, asks_for_descriptor
 from hornito.supervisor.picture import TELLING, Picture
 from hornito.supervisor.waiting import Waiting
@@ -30,7 +30,6 @@ class Answering:
         self._device = device
         self._foreign = foreign
         self._paths = Paths(architecture, picture)
-        self._glance = Glance()
         self._audit = int(architecture.audit)
         self._ioctl = architecture.numbers["ioctl"]
         self._fstat = architecture.numbers["fstat"]
@@ -38,21 +37,38 @@ class Answering:
         self._path_at = {number: 6 + spec.path for number, spec in self._paths.table.items()}
         self._open_files = 0
 
+    def answerer(self, listener: Listener) -> Callable[[Notification], None]:
+        """What sees to a call: answers it now, or lets it wait.
+
+        It begins with what most calls are, a path that is none of ours, and keeps what that takes in its own variables:
+        each look into an object would cost every system call of the program.
+        """
+        glance = Glance()
+        glance_at, text, search = glance.at, glance.text, TELLING.search
+        path_at, audit, fstat = self._path_at.get, self._audit, self._fstat
+        let_pass, slowly = listener.let_pass, self.answer
+
+        def answer(call: Notification) -> None:
+            nr = call[NR]
+            at = path_at(nr)
+            if at is not None and call[ARCH] == audit:
+                length = glance_at(call[PID], call[at])
+                if length > 0:
+                    if search(text, 0, length) is None:
+                        let_pass(call)
+                        return
+                elif not length and not self._open_files:
+                    let_pass(call)
+                    return
+            elif nr == fstat and not self._open_files:
+                let_pass(call)
+                return
+            slowly(listener, call)
+
+        return answer
+
     def answer(self, listener: Listener, call: Notification) -> None:
-        """See to ``call``: answer it now, or let it wait."""
-        at = self._path_at.get(call.nr)
-        if at is not None and call.arch == self._audit:
-            address = call[at]
-            length = self._glance.at(call.pid, address) if address else 0
-            if length > 0 and TELLING.search(self._glance.text, 0, length) is None:
-                listener.let_pass(call)
-                return
-            if not length and not self._open_files:
-                listener.let_pass(call)
-                return
-        elif call.nr == self._fstat and not self._open_files:
-            listener.let_pass(call)
-            return
+        """The same for any call, however long it takes to find out what it is."""
         try:
             self._answer_slowly(listener, call)
         except Gone:

@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import struct
 
 from hornito.supervisor.notifications import Listener, Notification
 from hornito.uapi.system_calls import AT_FDCWD, PATH_MAX
@@ -13,6 +14,7 @@ from hornito.virtual.user_memory import UserMemory
 
 _PAGE = 4096
 _GLANCE = 256  # bytes of a path that are read at once; most are shorter
+_VECTORS = struct.Struct("=QQQQ")  # two struct iovec: here, there
 _quick = ctypes.PyDLL(None, use_errno=True)
 
 
@@ -63,22 +65,24 @@ class Glance:
 
     def __init__(self) -> None:
         self.text = bytearray(_GLANCE)
-        self._here = (ctypes.c_uint64 * 2)()
-        self._there = (ctypes.c_uint64 * 2)()
-        self._here[0] = ctypes.addressof((ctypes.c_char * _GLANCE).from_buffer(self.text))
+        self._text_at = ctypes.addressof((ctypes.c_char * _GLANCE).from_buffer(self.text))
+        self._vectors = bytearray(_VECTORS.size)
+        self._here_at = ctypes.addressof((ctypes.c_char * _VECTORS.size).from_buffer(self._vectors))
+        self._there_at = self._here_at + _VECTORS.size // 2
         self._read = _quick["process_vm_readv"]
         self._read.restype = ctypes.c_ssize_t
         pointer, length = ctypes.c_void_p, ctypes.c_ulong
         self._read.argtypes = [ctypes.c_int, pointer, length, pointer, length, ctypes.c_ulong]
-        self._here_at, self._there_at = ctypes.addressof(self._here), ctypes.addressof(self._there)
 
     def at(self, pid: int, address: int) -> int:
-        """How many bytes of a text are in ``text`` now; -1: it is longer than a glance, or can't be read this way."""
+        """How many bytes of a text are in ``text`` now (none at address 0); -1: it is longer than a glance, or can't be
+        read this way."""
+        if not address:
+            return 0
         length = _PAGE - address % _PAGE
         if length > _GLANCE:
             length = _GLANCE
-        self._here[1] = self._there[1] = length
-        self._there[0] = address
+        _VECTORS.pack_into(self._vectors, 0, self._text_at, length, address, length)
         if self._read(pid, self._here_at, 1, self._there_at, 1, 0) != length:
             return -1
         return self.text.find(0, 0, length)

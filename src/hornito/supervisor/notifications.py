@@ -55,6 +55,9 @@ class Notification(NamedTuple):
     a5: int
 
 
+PID, NR, ARCH = (Notification._fields.index(name) for name in ("pid", "nr", "arch"))
+
+
 class Gone(Exception):
     """The caller has died, or a signal took it out of its call: nobody waits for the answer."""
 

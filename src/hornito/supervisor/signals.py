@@ -14,17 +14,16 @@ _HANDED_ON = (
     *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGALRM),
 )
 _ENDING = {signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP}
-_LOOK = 0.5  # seconds between two looks whether it is over
+_WAKE_UP = signal.SIGWINCH
 
 
 class HandOn:
-    """Takes signals, in a thread of its own, from ``block`` on. ``end`` is called when one would end us and there is no
-    program any more to have it."""
+    """Takes signals, in a thread of its own, from ``start`` on. ``wanted_end`` polls readable when one would end us and
+    there is no program any more to have it."""
 
     def __init__(self) -> None:
         self._program = 0
         self._over = threading.Event()
-        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._take, name="hornito signals", daemon=True)
         self._before: set[int] = set()
         self.wanted_end = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -40,19 +39,20 @@ class HandOn:
 
     def stop(self) -> None:
         self._over.set()
+        if self._thread.ident is not None:
+            signal.pthread_kill(self._thread.ident, _WAKE_UP)
         self._thread.join()
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
         os.close(self.wanted_end)
 
     def _take(self) -> None:
-        while not self._over.is_set():
-            got = signal.sigtimedwait(_HANDED_ON, _LOOK)
-            if got is None or got.si_code > 0:  # the kernel's own: a terminal's
-                if got is not None and not self._program and got.si_signo in _ENDING:
-                    os.eventfd_write(self.wanted_end, 1)
-                continue
+        while True:
+            got = signal.sigwaitinfo(_HANDED_ON)
+            if self._over.is_set():
+                return
             if self._program:
-                with contextlib.suppress(OSError):
-                    os.kill(self._program, got.si_signo)
+                if got.si_code <= 0:  # else it is the kernel's own, a terminal's
+                    with contextlib.suppress(OSError):
+                        os.kill(self._program, got.si_signo)
             elif got.si_signo in _ENDING:
                 os.eventfd_write(self.wanted_end, 1)

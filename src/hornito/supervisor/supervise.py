@@ -91,25 +91,26 @@ class _Tree:
         return self._status
 
     def _loop(self, listener: Listener) -> None:
-        poll, answering, watched = self._poll.poll, self._answering, listener.fd
+        poll, receive, watched = self._poll.poll, listener.receive, listener.fd
+        answer, waiting = self._answering.answerer(listener), self._answering.waiting.calls
         while self._alive:
-            for fd, event in poll(self._timeout()):
+            for fd, event in poll(self._timeout() if waiting or self._speak_at is not None else None):
                 if fd != watched:
                     self._handlers[fd]()
                 elif event & select.POLLIN:
-                    call = listener.receive()
+                    call = receive()
                     if call is not None:
-                        answering.answer(listener, call)
+                        answer(call)
                 else:
                     self._poll.unregister(watched)  # nobody is left whom the filter watches
-            if answering.waiting:
-                answering.make_again(listener)
+            if waiting:
+                self._answering.make_again(listener)
             if self._speak_at is not None:
                 self._speak_of_the_rest()
 
     def _timeout(self) -> int | None:
         """In milliseconds, rounded up."""
-        wait = self._answering.waiting.timeout() if self._answering.waiting else None
+        wait = self._answering.waiting.timeout()
         if self._speak_at is not None:
             wait = min(_GRACE if wait is None else wait, _GRACE)
         return None if wait is None else int(wait * 1000) + 1

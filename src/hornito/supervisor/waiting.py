@@ -4,6 +4,7 @@ or when a signal wants its thread."""
 
 import contextlib
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -27,34 +28,35 @@ class _Waiter:
 
 
 class Waiting:
-    """Calls that could not be answered yet. ``fd`` polls readable when a fence of one has signalled, in any thread."""
+    """Calls that could not be answered yet. ``fd`` polls readable when a fence of one has signalled, in any thread;
+    ``calls`` has them, by their ids."""
 
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._waiters: dict[int, _Waiter] = {}
+        self.calls: dict[int, _Waiter] = {}
+        self._lock = threading.Lock()
         self._ready: deque[int] = deque()
         self._next_look = 0.0
-
-    def __len__(self) -> int:
-        return len(self._waiters)
 
     def add(self, call: Notification, pending: Pending) -> None:
         """Let ``call`` wait."""
 
         def happened() -> None:
-            self._ready.append(call.id)
-            os.eventfd_write(self.fd, 1)
+            with self._lock:  # a fence that is signalling can't be kept from calling, but we may have closed
+                if self.fd >= 0:
+                    self._ready.append(call.id)
+                    os.eventfd_write(self.fd, 1)
 
-        if not self._waiters:
+        if not self.calls:
             self._next_look = time.monotonic() + _LOOK
-        self._waiters[call.id] = _Waiter(call, pending, happened)
+        self.calls[call.id] = _Waiter(call, pending, happened)
         pending.signal.when_signalled(happened)
 
     def timeout(self) -> float | None:
         """Seconds until some call must be looked at again even if no fence signals; None: no call waits."""
-        if not self._waiters:
+        if not self.calls:
             return None
-        deadlines = [w.pending.deadline for w in self._waiters.values() if w.pending.deadline is not None]
+        deadlines = [w.pending.deadline for w in self.calls.values() if w.pending.deadline is not None]
         return max(0.0, min([self._next_look, *deadlines]) - time.monotonic())
 
     def due(self) -> tuple[list[Notification], list[Notification]]:
@@ -66,28 +68,24 @@ class Waiting:
             os.eventfd_read(self.fd)
         again = [self._take(self._ready.popleft()) for _ in range(len(self._ready))]
         now = time.monotonic()
-        again += [self._take(identity) for identity in [w.call.id for w in self._waiters.values() if w.is_late(now)]]
+        again += [self._take(identity) for identity in [w.call.id for w in self.calls.values() if w.is_late(now)]]
         signalled: list[Notification] = []
-        if self._waiters and now >= self._next_look:
+        if self.calls and now >= self._next_look:
             self._next_look = now + _LOOK
-            signalled = [w.call for w in self._waiters.values() if interrupted(w.call.pid)]
+            signalled = [w.call for w in self.calls.values() if interrupted(w.call.pid)]
             for call in signalled:
                 self._take(call.id)
         return [call for call in again if call is not None], signalled
 
-    def forget(self, valid: Callable[[Notification], bool]) -> None:
-        """Drop calls whose callers have gone."""
-        for waiter in list(self._waiters.values()):
-            if not valid(waiter.call):
-                self._take(waiter.call.id)
-
     def close(self) -> None:
-        for identity in list(self._waiters):
+        for identity in list(self.calls):
             self._take(identity)
-        os.close(self.fd)
+        with self._lock:
+            os.close(self.fd)
+            self.fd = -1
 
     def _take(self, identity: int) -> Notification | None:
-        waiter = self._waiters.pop(identity, None)
+        waiter = self.calls.pop(identity, None)
         if waiter is None:
             return None
         waiter.pending.signal.forget(waiter.happened)

@@ -8,7 +8,7 @@ from typing import Any
 
 from hornito.hardware.chips import Chip
 from hornito.stream.annotate import ADDRESS_FIELDS, NN, TRIGGERS, Line, LineKind
-from hornito.trace.align import align
+from hornito.trace.align import Pair, align
 from hornito.trace.compare import Comparison, Difference, Side
 from hornito.trace.records import Recording, Submit
 from hornito.trace.view import SubmitView, view
@@ -42,9 +42,11 @@ class Hunk:
 
 @dataclass(frozen=True)
 class Options:
-    """What counts. ``padding_kernels``: those too; ``chip``: of recordings that do not say."""
+    """What counts. ``padding_kernels``: those too; ``jobs_only``: nothing but jobs, however they are batched; ``chip``:
+    of recordings that do not say."""
 
     padding_kernels: bool = False
+    jobs_only: bool = False
     chip: str = ""
 
 
@@ -74,10 +76,10 @@ class Diff:
 
     def hunks(self) -> Iterator[Hunk]:
         """What differs. Raises BadInput for a submit that can't be read."""
-        a, b = (side.items() for side in self._sides)
+        only = {JOB} if self._options.jobs_only else {JOB, COMMAND, SUBMIT}
+        a, b = ([item for item in side.items() if item.kind in only] for side in self._sides)
         comparisons: dict[tuple[int, int], Comparison] = {}
-        pairs = align([item.key for item in a], [item.key for item in b], lambda x, y: _similarity(a[x], b[y]))
-        for x, y in pairs:
+        for x, y in _pairs(a, b):
             hunk = self._hunk(None if x is None else a[x], None if y is None else b[y], comparisons)
             if hunk is not None:
                 self.same = False
@@ -142,7 +144,8 @@ class _Recorded:
             return self.view(item.submit).job(item.job).title()
         if item.kind == SUBMIT:
             return "a submit begins"
-        return f"{item.lines[0].name} = {item.lines[0].value:#x}" if item.lines else item.sort
+        first = item.lines[0]
+        return first.name if first.kind is LineKind.COMMAND else f"{first.name} = {first.value:#x}"
 
 
 def _items(index: int, seen: SubmitView) -> Iterator[_Item]:
@@ -178,6 +181,25 @@ def _plain(line: Line) -> int:
     if line.state is not None and line.state.index in TRIGGERS:
         return -1
     return line.value
+
+
+def _pairs(a: Sequence[_Item], b: Sequence[_Item]) -> Iterator[Pair]:
+    """Jobs first; then what stands between two pairs of jobs."""
+    jobs = [[at for at, item in enumerate(side) if item.kind == JOB] for side in (a, b)]
+    keys = [[side[at].key for at in found] for side, found in zip((a, b), jobs, strict=True)]
+    fixed = [
+        (jobs[0][x], jobs[1][y])
+        for x, y in align(keys[0], keys[1], lambda x, y: _similarity(a[jobs[0][x]], b[jobs[1][y]]))
+        if x is not None and y is not None
+    ]
+    i = j = 0
+    for x, y in [*fixed, (len(a), len(b))]:
+        gap = [item.key for item in a[i:x]], [item.key for item in b[j:y]]
+        for p, q in align(*gap, lambda p, q, i=i, j=j: _similarity(a[i + p], b[j + q])):  # type: ignore[misc]
+            yield None if p is None else i + p, None if q is None else j + q
+        if x < len(a):
+            yield x, y
+        i, j = x + 1, y + 1
 
 
 def _similarity(old: _Item, new: _Item) -> float:

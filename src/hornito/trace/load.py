@@ -11,12 +11,14 @@ from hornito.trace.reader import is_trace, open_trace
 from hornito.trace.records import Recording
 
 _SUBMISSION_FILE = "s0_stream.npy"  # the entry that every submission file has
+_REPORT = "report.json"  # the entry that every report of 'hornito doctor' has
 _START = 32
 DUMP_NAME = re.compile(r"mesa-(?P<what>nn|tp|compressed|cmd|input|output)-(?P<job>\d{3,9})-(?P<part>\d{3,9})\.bin")
 
 
 def load(path: str | Path) -> Recording:
-    """A recording (``.trace``), a submission file (``.npz``), or a folder or file of Mesa's ``dump_shaders``.
+    """A recording (``.trace``), a submission file (``.npz``), a folder or file of Mesa's ``dump_shaders``, a core dump
+    of the etnaviv driver, or a report of ``hornito doctor``.
 
     Raises BadInput for a file that is none of these, or is broken.
     """
@@ -61,18 +63,25 @@ def _load_file(path: Path) -> Recording:
         if looks_so(path, start):
             return read(path)
     raise BadInput(
-        f"{path}: is no recording (.trace), no submission file (.npz) and no file of Mesa's dumps (mesa-nn-000-000.bin)"
+        f"{path}: is no recording (.trace), submission file (.npz), file of Mesa's dumps (mesa-nn-000-000.bin), core "
+        "dump of the etnaviv driver, or report of 'hornito doctor' (.zip)"
     )
 
 
 def _is_archive(path: Path, start: bytes) -> bool:
+    # Of a broken one its reader says what is wrong with it.
+    return _has_entry(path, start, _SUBMISSION_FILE) or (start.startswith(b"PK") and path.suffix == ".npz")
+
+
+def _has_entry(path: Path, start: bytes, name: str) -> bool:
+    """Is it a zip archive that has an entry of that name?"""
     if not start.startswith(b"PK"):
         return False
     try:
         with zipfile.ZipFile(path) as file:
-            return _SUBMISSION_FILE in file.namelist()
+            return name in file.namelist()
     except (zipfile.BadZipFile, OSError, NotImplementedError):
-        return path.suffix == ".npz"  # whose reader says what is wrong with it
+        return False
 
 
 def _read_archive(path: Path) -> Recording:
@@ -82,5 +91,31 @@ def _read_archive(path: Path) -> Recording:
     return from_archive(str(path), read_archive(path))
 
 
-# What a file looks like, and what reads it then. Reports of 'hornito doctor' and core dumps join here.
-_READERS: list[tuple[Callable[[Path, bytes], bool], Callable[[Path], Recording]]] = [(_is_archive, _read_archive)]
+def _is_report(path: Path, start: bytes) -> bool:
+    return _has_entry(path, start, _REPORT)
+
+
+def _read_report(path: Path) -> Recording:
+    from hornito.trace.doctor_report import read_doctor_report
+
+    return read_doctor_report(path)
+
+
+def _is_core_dump(path: Path, start: bytes) -> bool:
+    from hornito.trace.crash import is_core_dump
+
+    return is_core_dump(start)
+
+
+def _read_core_dump(path: Path) -> Recording:
+    from hornito.trace.crash import read_core_dump
+
+    return read_core_dump(path)
+
+
+# What a file looks like, and what reads it then.
+_READERS: list[tuple[Callable[[Path, bytes], bool], Callable[[Path], Recording]]] = [
+    (_is_report, _read_report),
+    (_is_archive, _read_archive),
+    (_is_core_dump, _read_core_dump),
+]

@@ -36,25 +36,27 @@ _LARGEST = 64 << 20  # bytes of a file that we read
 
 def read_dump(paths: Sequence[Path]) -> Recording:
     """The files, or those of folders, as a recording: a submit for each job where their streams are there, else one for
-    all jobs. Raises BadInput for files that do not fit together, naming them."""
-    jobs: dict[int, _Job] = {}
-    for path in sorted(_files(paths)):
-        match = DUMP_NAME.fullmatch(path.name)
-        if match is None:
-            raise BadInput(f"{path}: its name is none of those that Mesa gives its dumps (mesa-nn-000-000.bin)")
-        jobs.setdefault(int(match["job"]), _Job()).add(match["what"], int(match["part"]), path)
-    if not jobs:
+    all jobs of a partition. Raises BadInput for files that do not fit together, naming them."""
+    files = [_File.of(path) for path in sorted(_files(paths))]
+    if not files:
         raise BadInput(f"{paths[0]}: no file of Mesa's dumps lies there (mesa-nn-000-000.bin)")
     store = Store()
-    numbers = sorted(jobs)
-    with_stream = [number for number in numbers if jobs[number].stream is not None]
-    for number in with_stream:
-        add_submission(store, _submission([jobs[number]]), f"job {number} of its partition")
-    rest = [jobs[number] for number in numbers if jobs[number].stream is None and jobs[number].unit]
-    if rest:
-        add_submission(
-            store, _submission(rest), "the stream and descriptors' addresses are made up: they were not dumped"
-        )
+    groups = _partitions(files)
+    for number, group in enumerate(groups):
+        told = f" of partition {number}" if len(groups) > 1 else ""
+        jobs: dict[int, _Job] = {}
+        for file in group:
+            jobs.setdefault(file.job, _Job()).add(file)
+        for job in sorted(jobs):
+            if jobs[job].stream is not None:
+                add_submission(store, _submission([jobs[job]]), f"job {job}{told}")
+        rest = [jobs[job] for job in sorted(jobs) if jobs[job].stream is None and jobs[job].unit]
+        if rest:
+            numbers = [job for job in sorted(jobs) if jobs[job] in rest]
+            complete = numbers == [*range(len(numbers))]
+            missing = "" if complete else f"; jobs {_ranges(numbers)} alone, others were written over"
+            title = f"the stream and descriptors' addresses are made up: they were not dumped{missing}"
+            add_submission(store, _submission(rest), f"partition {number}; {title}" if told else title)
     return store.recording(str(paths[0]), Header("Mesa's dump_shaders"))
 
 
@@ -66,7 +68,70 @@ def _files(paths: Iterable[Path]) -> Iterable[Path]:
             yield path
 
 
-@dataclass
+def _ranges(numbers: Sequence[int]) -> str:
+    """As in ``0-2, 5``."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][-1] + 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in found)
+
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    """One file: what its name says, when it was written (ns), what it holds."""
+
+    path: Path
+    what: str
+    job: int
+    part: int
+    time: int
+    content: NDArray[np.uint8]
+
+    @staticmethod
+    def of(path: Path) -> "_File":
+        match = DUMP_NAME.fullmatch(path.name)
+        if match is None:
+            raise BadInput(f"{path}: its name is none of those that Mesa gives its dumps (mesa-nn-000-000.bin)")
+        try:
+            status = path.stat()
+            if status.st_size > _LARGEST:
+                raise BadInput(f"{path}: has {status.st_size} bytes; a dump has at most {_LARGEST}")
+            content = np.frombuffer(path.read_bytes(), np.uint8)
+        except OSError as error:
+            raise BadInput(f"{path}: can't be read ({error.strerror})") from error
+        return _File(path, match["what"], int(match["job"]), int(match["part"]), status.st_mtime_ns, content)
+
+    def check(self) -> None:
+        """Raise BadInput for a size that it can't have."""
+        least = {"nn": 4 * NNDescriptor.WORDS, "tp": 4 * TPDescriptor.WORDS}.get(self.what, 0)
+        if len(self.content) < least:
+            raise BadInput(f"{self.path}: has {len(self.content)} bytes; a descriptor has {least}")
+        if self.what == "cmd" and len(self.content) % 4:
+            raise BadInput(f"{self.path}: has {len(self.content)} bytes; a stream has whole words of 4")
+
+
+def _partitions(files: Sequence[_File]) -> list[list[_File]]:
+    """The files of each partition, by the times at which they were written: jobs count up within one.
+
+    Of files that were copied the times say nothing; then coefficients do not follow their descriptor, and all are taken
+    for one partition.
+    """
+    groups: list[list[_File]] = []
+    for file in sorted(files, key=lambda file: (file.time, file.job)):
+        if not groups or file.job < groups[-1][-1].job:
+            groups.append([])
+        groups[-1].append(file)
+    for group in groups:
+        convolutions = {file.job for file in group if file.what == "nn"}
+        if any(file.job not in convolutions for file in group if file.what == "compressed"):
+            return [list(files)]
+    return groups
+
+
+@dataclass(eq=False)
 class _Job:
     """The files of one job."""
 
@@ -76,29 +141,21 @@ class _Job:
     stream: NDArray[np.uint32] | None = None
     tensors: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
 
-    def add(self, what: str, part: int, path: Path) -> None:
-        try:
-            if path.stat().st_size > _LARGEST:
-                raise BadInput(f"{path}: has {path.stat().st_size} bytes; a dump has at most {_LARGEST}")
-            content = np.frombuffer(path.read_bytes(), np.uint8)
-        except OSError as error:
-            raise BadInput(f"{path}: can't be read ({error.strerror})") from error
-        if what in ("nn", "tp"):
-            unit, kind = (NN, NNDescriptor) if what == "nn" else (TP, TPDescriptor)
+    def add(self, file: _File) -> None:
+        file.check()
+        if file.what in ("nn", "tp"):
+            unit = NN if file.what == "nn" else TP
             if self.unit not in ("", unit):
-                raise BadInput(f"{path}: another file says that this job runs on {self.unit}; remove those of old runs")
-            if len(content) < 4 * kind.WORDS:
-                raise BadInput(f"{path}: has {len(content)} bytes; a descriptor has {4 * kind.WORDS}")
+                text = f"{file.path}: another file says that this job runs on {self.unit}"
+                raise BadInput(f"{text}; keep the files of one partition alone, or those of all with their times")
             self.unit = unit
-            self.cores[part] = content
-        elif what == "compressed":
-            self.coefficients = content
-        elif what == "cmd":
-            if len(content) % 4:
-                raise BadInput(f"{path}: has {len(content)} bytes; a stream has whole words of 4")
-            self.stream = content.view("<u4").astype(np.uint32)
+            self.cores[file.part] = file.content
+        elif file.what == "compressed":
+            self.coefficients = file.content
+        elif file.what == "cmd":
+            self.stream = file.content.view("<u4").astype(np.uint32)
         else:
-            self.tensors[what] = content
+            self.tensors[file.what] = file.content
 
     @property
     def descriptors(self) -> list[NDArray[np.uint8]]:
