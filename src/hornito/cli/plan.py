@@ -48,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
     from hornito.model import find_model, read_model
 
     wanted = estimates.wants_estimate(options) or options.against
+    if not wanted and estimates.is_recording(options.model):
+        raise BadInput(f"{options.model}: is a recording, not a model; 'hornito plan' can --estimate those")
     if wanted and estimates.is_recording(options.model):
         return _recording(options)
     graph = read_model(find_model(options.model))
@@ -92,6 +94,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _recording(options: argparse.Namespace) -> int:
     """An estimate of a file of submissions, whoever made them."""
+    if options.chip is None:
+        options.chip = estimates.chip_of_recording(options.model)
     chip = plan_options(options).chip
     if options.against:
         if not estimates.is_recording(options.against):
