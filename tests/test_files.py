@@ -74,6 +74,15 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
         write_atomically(tmp_path / "missing" / "file", b"")
 
 
+@pytest.mark.parametrize("letter", ["a", "\u20ac"])
+def test_the_longest_name_is_written_and_a_longer_one_refused(tmp_path: Path, letter: str) -> None:
+    longest = letter * (255 // len(letter.encode()))
+    write_atomically(tmp_path / longest, b"content")
+    assert [path.name for path in tmp_path.iterdir()] == [longest]
+    with pytest.raises(BadInput, match="name too long"):
+        write_atomically(tmp_path / (longest + letter), b"content")
+
+
 def test_a_file_used_as_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "plain").write_bytes(b"")
     with pytest.raises(BadInput, match="can't be written"):

@@ -41,6 +41,12 @@ alone say so; signed (int8) models are always inferred, since none has been seen
 At plan level wide, what is too big for one job's fields runs as several, on bands of rows and columns and on groups of
 output channels; an average whose windows leave the image runs as a job for each region of outputs that divide by as
 many pixels. What rules still limit is where no known field reaches.
+
+A job has one scale for its weights. Of per-axis weights, channels share a job and are rounded to its scale, as long
+as the root mean square of the error in a channel's results is within `--per-axis-error` (0.1) of their spread, as the
+weights let expect both. A smaller value makes more jobs; an operator that would take more than 32 stays on the CPU.
+`hornito plan` says of each such operator how many output steps its results are off at worst, which inputs of practice
+stay far below.
 """
 
 

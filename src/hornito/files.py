@@ -10,6 +10,8 @@ from typing import BinaryIO, cast
 
 from hornito.errors import BadInput
 
+SHORT = 48  # characters of a file's name that its temporary neighbour has
+
 
 def cache_directory() -> Path:
     """The folder for everything that can be fetched or computed again; it need not exist yet."""
@@ -34,16 +36,17 @@ def atomic_writer(path: str | Path) -> Iterator[BinaryIO]:
     straight away. Raises BadInput where the place can't be written (no such folder, no permission, disk full).
     """
     place = Path(os.path.realpath(path))
-    if place.is_dir():
-        raise BadInput(f"{path}: is a folder; name a file to write")
-    special = place.exists() and not place.is_file()
     temporary = None
     try:
+        if place.is_dir():
+            raise BadInput(f"{path}: is a folder; name a file to write")
+        special = place.exists() and not place.is_file()
         if special:
             with open(place, "wb") as stream:
                 yield stream
             return
-        handle, name = tempfile.mkstemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent)
+        # Shortened: the longest name that a folder takes, 255 bytes, must leave room for what is added.
+        handle, name = tempfile.mkstemp(prefix=f".{place.name[:SHORT]}.", suffix=".part", dir=place.parent)
         temporary = Path(name)
         with os.fdopen(handle, "wb") as stream:
             yield cast(BinaryIO, stream)

@@ -207,12 +207,13 @@ def test_failure_leaves_old_output_alone(folder: Path, tmp_path: Path, hornito: 
     assert old.read_bytes() == b"old" and list(tmp_path.iterdir()) == [old]
 
 
-@pytest.mark.parametrize("model", ["refused", "float"])
+@pytest.mark.parametrize(("model", "wide_helps"), [("refused", True), ("float", False)])
 def test_compile_of_a_model_of_which_the_npu_gets_nothing(
-    model: str, folder: Path, tmp_path: Path, hornito: Hornito
+    model: str, wide_helps: bool, folder: Path, tmp_path: Path, hornito: Hornito
 ) -> None:
     found = hornito("compile", folder / f"{model}.tflite", "-o", tmp_path / "o.npz")
     assert_one_line(found, UNSUPPORTED, "the NPU can run none of its operators", "--device cpu")
+    assert ("--plan wide would bring it 1 of 1;" in found.err) == wide_helps
     found = hornito("compile", folder / "layer.tflite", "-o", tmp_path / "o.npz", "--disable", "nn")
     assert_one_line(found, UNSUPPORTED, "--disable nn")
     assert list(tmp_path.iterdir()) == []
@@ -242,8 +243,8 @@ def runnable(request: pytest.FixtureRequest, folder: Path, compiled: Path) -> Pa
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
-        ([], "1 inputs; got 0"),
-        (["layer", "layer"], "1 inputs; got 2"),
+        ([], "takes 1 input (image uint8 (1, 6, 7, 3)); got 0"),
+        (["layer", "layer"], "takes 1 input (image uint8 (1, 6, 7, 3)); got 2"),
         (["image"], "uint8 (1, 6, 7, 3)"),
         (["signed"], "uint8 (1, 6, 7, 3)"),
         (["float"], "uint8 (1, 6, 7, 3)"),
@@ -265,7 +266,7 @@ def test_more_bad_inputs_of_run(runnable: Path, folder: Path, tmp_path: Path, ho
     assert_one_line(hornito("run", runnable, "--input", folder / "several.npz"), BAD, "several arrays")
     assert_one_line(hornito("run", runnable, "--input", folder), BAD, "can't be read")
     outputs = [word for number in range(2) for word in ("--output", str(tmp_path / f"{number}.npy"))]
-    assert_one_line(hornito("run", runnable, "--input", folder / "layer.npy", *outputs), BAD, "1 outputs; got 2")
+    assert_one_line(hornito("run", runnable, "--input", folder / "layer.npy", *outputs), BAD, "1 output; got 2")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -279,8 +280,10 @@ def test_bad_submission_files(compiled: Path, folder: Path, tmp_path: Path, horn
         assert_one_line(hornito("run", broken, *given), BAD, "broken.npz")
     assert_one_line(hornito("run", compiled, *given, "--device", "cpu"), UNSUPPORTED, "--device virtual")
     assert_one_line(hornito("run", compiled, *given, "--disable", "tp"), BAD, "hornito compile")
+    for option in (["--plan", "wide"], ["--per-axis-error", "0.1"], ["--evidence", "report.zip"]):
+        assert_one_line(hornito("run", compiled, *given, *option), BAD, option[0], "hornito compile")
     assert_one_line(hornito("run", compiled, *given, "--chip", "vipnano-qi-7d-0"), UNSUPPORTED, "compiled for")
-    assert_one_line(hornito("inspect", compiled), BAD, "TFLite")
+    assert_one_line(hornito("inspect", compiled), BAD, "no TFLite model but an archive", "'hornito run'")
 
 
 def rewritten(path: Path, target: Path, **changes: object) -> Path:
@@ -411,3 +414,20 @@ def test_output_that_is_also_an_input_is_refused(folder: Path, hornito: Hornito)
     image = folder / "layer.npy"
     assert_one_line(hornito("run", model, "--input", image, "--output", image), BAD, "is read as well")
     assert model.read_bytes() == before
+
+
+def test_more_threads_than_processors_are_no_more_than_those(folder: Path, hornito: Hornito) -> None:
+    model, image = folder / "layer.tflite", folder / "layer.npy"
+    for device in ("cpu", "virtual"):
+        found = hornito("run", model, "--input", image, "--device", device, "--threads", "1000000")
+        assert found.code == 0, found.err
+
+
+def test_classifier_s_verb_names_the_detector_s(folder: Path, hornito: Hornito) -> None:
+    found = hornito("label-image", "--model", folder / "two.tflite", "--image", folder / "picture.png")
+    assert_one_line(found, UNSUPPORTED, "2 inputs and ", "'hornito detect'")
+
+
+def test_comparison_without_npu_says_that_there_is_none(folder: Path, hornito: Hornito) -> None:
+    found = hornito("benchmark", folder / "float.tflite", "--compare", "cpu", "--count", "1", "--warmup-runs", "0")
+    assert found.code == 0 and "nothing to compare" in found.err

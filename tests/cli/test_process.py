@@ -41,8 +41,10 @@ def test_reader_that_leaves_after_a_line(folder: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_full_disk_under_stdout_is_one_line() -> None:
     with open("/dev/full", "w") as full:
-        process = start("devices", stdout=full)
-        assert process.communicate()[1] == "hornito: No space left on device\n"
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        process = start("devices", stdout=full, env=environment)
+        words = "hornito: standard output: can't be written (No space left on device); name a place that can\n"
+        assert process.communicate()[1] == words
     assert process.returncode == 2
 
 

@@ -38,8 +38,22 @@ def test_table_names_rules_and_the_list_decides(hornito: Hornito, tmp_path: Path
     assert "passes, but is listed: Pad.Op/1_is_signed_0" in outcome.lines
     assert "1 listed names are no cases, Pad.Op/never_heard_of for one" in outcome.err
     listed.write_text("")
-    outcome = hornito("conformance", "--filter", "Pad.Op/1*", "--jobs", "1", "--against", listed)
+    outcome = hornito("conformance", "--filter", "Pad.Op/1_is_signed_0", "--jobs", "50", "--against", listed)
+    assert "1 case in " in outcome.err and "by 1 process" in outcome.err.splitlines()[-1]
     assert (outcome.code, outcome.lines[-1]) == (0, "all as the list expects")
+
+
+def test_places_in_each_other_s_way_are_refused_before_any_work(hornito: Hornito, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("Pad.Op/1_is_signed_0\n")
+    for arguments, words in (
+        (["--junit", tmp_path / "a", "--html", tmp_path / ".." / tmp_path.name / "a"], "name the same file"),
+        (["--against", kept, "--html", kept], "is read as well"),
+        (["--save", kept], "is no folder"),
+    ):
+        outcome = hornito("conformance", "--filter", "Pad.Op/1*", *arguments)
+        assert outcome.code == 2 and words in outcome.err and len(outcome.err.splitlines()) == 1
+    assert kept.read_text() == "Pad.Op/1_is_signed_0\n" and list(tmp_path.iterdir()) == [kept]
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,10 @@ def test_model_without_npu_is_litert_with_a_remark(
     assert interpreter.plan is None and interpreter.device is None
     [remark] = interpreter.remarks
     assert "runs in LiteRT on the CPU" in remark and "\n" not in remark
+    if "none of its operators" in remark:
+        assert interpreter.refusals.keys() == {operator.index for operator in interpreter.graph.operators}
+    else:
+        assert not interpreter.refusals
     assert [record.getMessage() for record in caplog.records] == [remark]
     detail = interpreter.get_input_details()[0]
     value = np.full(detail["shape"], 3, detail["dtype"])
@@ -139,6 +143,7 @@ def test_device_cpu_runs_everything_in_litert_without_a_remark() -> None:
     values = filled(interpreter)
     interpreter.invoke()
     assert interpreter.plan is None and interpreter.remarks == [] and interpreter.device is None
+    assert not interpreter.refusals
     assert np.array_equal(outputs(interpreter)[0], litert(alternating(), values, reference=False)[0])
 
 

@@ -62,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
     result: dict[str, Any] = {"model": str(model), "device": device, "times_ms": times, "latency_ms": figures}
     if len(figures) > 1:
         result["ratio_to_cpu"] = figures["npu"]["median"] / figures["cpu"]["median"]
+    if options.compare and len(figures) == 1:
+        remark("nothing to compare: the whole model runs on the CPU")
     if modelled is not None:
         from hornito.cost import as_json
 

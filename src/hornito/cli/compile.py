@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from hornito.compiler import compile_plan, make_plan
+    from hornito.compiler import compile_plan, make_plan, nothing_for_npu, sharing
     from hornito.model import find_model, read_model
     from hornito.stream import write_archive
 
@@ -26,8 +26,7 @@ def run(options: argparse.Namespace) -> int:
     graph = read_model(model)
     plan = make_plan(graph, plan_options(options))
     if not plan.uses_npu:
-        why = next(iter(plan.refusals.values()), "it has no operators")
-        raise Unsupported(f"{graph.name}: the NPU can run none of its operators ({why}); run it with --device cpu")
+        raise Unsupported(f"{graph.name}: {nothing_for_npu(plan)}; --device cpu runs it as it is")
     if constant := [index for index in graph.outputs if graph.tensor(index).is_constant]:
         raise Unsupported(f"{graph.name}: output T#{constant[0]} is a constant, which a submission file can't give")
     compiled = compile_plan(plan)
@@ -40,6 +39,8 @@ def run(options: argparse.Namespace) -> int:
         "jobs": sum(len(jobs) for jobs in compiled.jobs),
         "cpu_operators": len(plan.refusals),
     }
+    if off := sharing(plan):
+        remark(f"hornito: {graph.name}: {off}")
     if options.json:
         print_json(counts)
     else:

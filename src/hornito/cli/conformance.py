@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hornito.cli.options import add_json, file_name, natural, positive, print_json, remark
+from hornito.cli.options import add_json, add_level, file_name, keep_apart, natural, positive, print_json, remark
+from hornito.errors import BadInput
 
 if TYPE_CHECKING:
     from hornito.conformance import Comparison, Report
@@ -23,9 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", metavar="NAME", default="auto", help="auto, virtual, /dev/dri/renderD128 or hornito://HOST:PORT"
     )
     parser.add_argument("--chip", metavar="NAME", help="which chip to compile for or to emulate (default: vipnano-qi)")
-    parser.add_argument(
-        "--plan", metavar="LEVEL", default="proven", help="how far to go beyond what is proven on silicon (proven)"
-    )
+    add_level(parser)
     parser.add_argument("--sample", metavar="N", type=positive, help="so many of the cases, chosen by --seed (all)")
     parser.add_argument("--seed", metavar="S", type=natural, default=1, help="of the sample, weights and inputs (1)")
     parser.add_argument("--filter", metavar="PATTERN", help="cases whose name holds this, or fits it (*, ?)")
@@ -50,6 +49,12 @@ def run(options: argparse.Namespace) -> int:
     from hornito.conformance.keep import default_folder
     from hornito.files import atomic_writer
 
+    written = [path for path in (options.junit, options.html) if path]
+    keep_apart(written, [options.against] if options.against else [])
+    if len({os.path.realpath(path) for path in written}) < len(written):
+        raise BadInput(f"{options.html}: --junit and --html name the same file; give each a name of its own")
+    if options.save and os.path.exists(options.save) and not os.path.isdir(options.save):
+        raise BadInput(f"{options.save}: is no folder; name one with --save, which need not exist yet")
     everything = conformance.all_cases()
     cases = everything
     if options.filter is not None:
@@ -118,7 +123,11 @@ def _print(report: "Report", comparison: "Comparison | None") -> None:
         print(f"and {len(report.bad) - SHOWN} more; --json has all")
     if comparison is not None:
         _print_comparison(comparison)
-    remark(f"{len(report.results)} cases in {report.seconds:.1f} s by {report.jobs} processes")
+    cases, processes = len(report.results), report.jobs
+    remark(
+        f"{cases} case{'s' if cases > 1 else ''} in {report.seconds:.1f} s "
+        f"by {processes} process{'es' if processes > 1 else ''}"
+    )
 
 
 def _print_table(lines: Sequence[Sequence[str]]) -> None:

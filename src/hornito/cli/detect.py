@@ -2,6 +2,7 @@
 """``hornito detect``: what is where in a picture?"""
 
 import argparse
+import contextlib
 import math
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from hornito.cli.options import (
     remark,
 )
 from hornito.cli.timed_run import add_run_options, timed_run
+from hornito.files import atomic_writer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         find_detector,
         set_picture,
     )
-    from hornito.examples.drawing import draw, picture_format, save_picture
+    from hornito.examples.drawing import draw, encoded, picture_format
     from hornito.examples.pictures import read_picture
     from hornito.model import find_model
     from hornito.runtime import Interpreter
@@ -74,15 +76,18 @@ def run(options: argparse.Namespace) -> int:
     model = find_model(options.model)
     labels_file = _labels(options, model)
     begin = time.perf_counter()
-    with Interpreter(model, **device_arguments(options)) as interpreter:
+    with contextlib.ExitStack() as stack:
+        # Now, rather than after all the work: a place that can't be written.
+        file = stack.enter_context(atomic_writer(options.output)) if options.output is not None else None
+        interpreter = stack.enter_context(Interpreter(model, **device_arguments(options)))
         detector = find_detector(interpreter.graph)
         labels = detector_labels(labels_file, detector) if labels_file else None
         picture = read_picture(options.image, 3)
         done = timed_run(interpreter, begin, lambda: set_picture(interpreter, detector, picture), options)
         height, width = picture.shape[:2]
         found = detections(interpreter, detector, (width, height), labels, options.threshold)[: options.top]
-    if options.output is not None:
-        save_picture(options.output, draw(picture, found))
+        if file is not None:
+            file.write(encoded(options.output, draw(picture, found)))
     if options.json:
         results = [{"score": one.score, "index": one.index, "label": one.label, "box": list(one.box)} for one in found]
         print_json(done.as_json() | {"detector": detector.kind, "width": width, "height": height, "results": results})

@@ -73,7 +73,10 @@ def _ends(interpreter: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Details of the classifier's input and output. Raises Unsupported for a model of another form."""
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     if len(inputs) != 1 or len(outputs) != 1:
-        raise Unsupported(f"the model has {len(inputs)} inputs and {len(outputs)} outputs; label-image takes one each")
+        raise Unsupported(
+            f"the model has {len(inputs)} input{'s' if len(inputs) != 1 else ''} and {len(outputs)} "
+            f"output{'s' if len(outputs) != 1 else ''}; label-image takes one each, 'hornito detect' takes detectors"
+        )
     shape = tuple(int(size) for size in inputs[0]["shape"])
     if len(shape) != 4 or shape[0] != 1 or shape[3] not in (1, 3):
         raise Unsupported(f"the model's input has the shape {shape}; label-image takes (1, height, width, 1 or 3)")

@@ -72,10 +72,11 @@ def _run_told(words: list[str]) -> tuple[int, bool]:
         _give_up_output()
         return 128 + signal.SIGPIPE, True
     except OSError as error:
-        if error.filename is None:
+        place = error.filename
+        if place is None and _output_is_stuck():
             _give_up_output()
-        place = "" if error.filename is None else f"{error.filename}: "
-        return _fail(f"{place}{error.strerror or error}", 2)
+            return _fail(f"standard output: can't be written ({error.strerror or error}); name a place that can", 2)
+        return _fail(f"{'' if place is None else f'{place}: '}{error.strerror or error}", 2)
     except MemoryError:
         return _fail("out of memory; use a smaller model, or end other programs", 4)
     except Exception as error:
@@ -113,6 +114,16 @@ def _run(arguments: list[str]) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     return int(status)
+
+
+def _output_is_stuck() -> bool:
+    """Whether what was printed can't leave: what could not be written stays in the buffer and fails again."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        return True
+    return False
 
 
 def _give_up_output() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from hornito.errors import BadInput
 
 UNITS = ("nn", "tp")
+LEVEL = "proven"  # unless --plan says otherwise
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -20,12 +21,20 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
+def add_level(parser: argparse.ArgumentParser) -> None:
+    """``--plan``."""
+    parser.add_argument(
+        "--plan",
+        metavar="LEVEL",
+        default=LEVEL,
+        help="proven (the default): what is known to work on silicon; wide: all that the databook says should",
+    )
+
+
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
     """``--chip``, ``--plan`` and ``--disable``: what a plan depends on."""
     parser.add_argument("--chip", metavar="NAME", help="which chip to compile for or to emulate (default: vipnano-qi)")
-    parser.add_argument(
-        "--plan", metavar="LEVEL", default="proven", help="how far to go beyond what is proven on silicon (proven)"
-    )
+    add_level(parser)
     parser.add_argument(
         "--per-axis-error",
         metavar="PART",
@@ -52,7 +61,9 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
         "hornito://HOST:PORT, hornito+unix:PATH",
     )
     add_plan_options(parser)
-    parser.add_argument("--threads", metavar="N", type=positive, help="threads of the CPU's share of the work")
+    parser.add_argument(
+        "--threads", metavar="N", type=positive, help="threads of the CPU's share of the work, at most one a processor"
+    )
 
 
 def add_fault(parser: argparse.ArgumentParser) -> None:

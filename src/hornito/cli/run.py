@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from hornito.cli.options import (
+    LEVEL,
     add_device_options,
     add_fault,
     add_json,
@@ -24,6 +25,7 @@ from hornito.errors import BadInput, Unsupported
 from hornito.files import atomic_writer
 
 SUBMISSION_SUFFIX = ".npz"
+MOST_SHOWN = 4  # inputs in a message
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,10 +104,9 @@ def _run_submissions(options: argparse.Namespace) -> list[tuple[str, Any]]:
     from hornito.runtime import Session, open_device
     from hornito.stream import read_archive
 
-    if options.disable:
-        raise BadInput("--disable has no meaning for a submission file; give it to 'hornito compile'")
     path = find_model(options.model)
     archive = read_archive(path)
+    _check_compiled(options, archive.level)
     if not archive.segments:
         raise BadInput(f"{path}: holds submissions but no model (no 'meta'), so nothing says what goes in and out")
     device = open_device(options.device, options.chip, preparation(), default=archive.chip, faults=fault_plan(options))
@@ -124,17 +125,43 @@ def _run_submissions(options: argparse.Namespace) -> list[tuple[str, Any]]:
         return [(tensor.name, found[tensor.index]) for tensor in session.outputs]
 
 
+def _check_compiled(options: argparse.Namespace, level: str) -> None:
+    """Refuse what only a compiler could heed; to name the level that a file was compiled at does no harm."""
+    given = {
+        "--disable": options.disable,
+        "--per-axis-error": options.per_axis_error is not None,
+        "--evidence": options.evidence,
+        "--plan": options.plan not in (LEVEL, level),
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise BadInput(f"{name} has no meaning for a submission file; give it to 'hornito compile'")
+
+
 def _read_inputs(
     options: argparse.Namespace, wanted: Sequence[tuple[str, Any, tuple[int, ...]]], outputs: int
 ) -> list[Any]:
     """The arrays of --input, checked against (name, dtype, shape) of each input. Raises BadInput."""
     if len(options.input) != len(wanted):
+        shown = [f"{name} {_kind(dtype, shape)}" for name, dtype, shape in wanted[:MOST_SHOWN]]
+        shown += ["..."] if len(wanted) > MOST_SHOWN else []
         raise BadInput(
-            f"the model has {len(wanted)} inputs; got {len(options.input)} --input: give one .npy file for each"
+            f"the model takes {_count(len(wanted), 'input')} ({', '.join(shown) or 'none'}); "
+            f"got {len(options.input)} --input: give one .npy file for each"
         )
     if len(options.output) > outputs:
-        raise BadInput(f"the model has {outputs} outputs; got {len(options.output)} --output")
+        raise BadInput(f"the model has {_count(outputs, 'output')}; got {len(options.output)} --output: leave some out")
     return [_read_input(Path(path), *want) for path, want in zip(options.input, wanted, strict=True)]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _kind(dtype: Any, shape: Sequence[int]) -> str:
+    import numpy as np
+
+    return f"{np.dtype(dtype).name} {tuple(int(size) for size in shape)}"
 
 
 def _read_input(path: Path, name: str, dtype: Any, shape: tuple[int, ...]) -> Any:
@@ -150,8 +177,9 @@ def _read_input(path: Path, name: str, dtype: Any, shape: tuple[int, ...]) -> An
     if not isinstance(value, np.ndarray):
         raise BadInput(f"{path}: holds several arrays; give one .npy file for each input")
     if value.dtype != np.dtype(dtype) or value.shape != tuple(shape):
-        wanted = f"{np.dtype(dtype).name} {tuple(int(size) for size in shape)}"
-        raise BadInput(f"{path}: {value.dtype.name} {value.shape}; input {name} takes {wanted}: convert it")
+        cure = "convert it" if value.dtype != np.dtype(dtype) else "give it that shape"
+        got = _kind(value.dtype, value.shape)
+        raise BadInput(f"{path}: {got}; input {name} takes {_kind(dtype, shape)}: {cure}")
     return value
 
 

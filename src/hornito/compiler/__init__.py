@@ -6,7 +6,8 @@ from hornito.compiler.evidence import Basis, Evidence, Trust
 from hornito.compiler.operators import keys
 from hornito.compiler.options import Level, Options, Unit, find_level
 from hornito.compiler.plan import Plan, make_plan
-from hornito.compiler.report import Crossing, Outlook, Row, crossings, demand, outlook, rows
+from hornito.compiler.report import Crossing, Outlook, Row, crossings, demand, nothing_for_npu, outlook, rows, sharing
+from hornito.compiler.rules import Refusal
 
 __all__ = [
     "Basis",
@@ -17,6 +18,7 @@ __all__ = [
     "Options",
     "Outlook",
     "Plan",
+    "Refusal",
     "Row",
     "Trust",
     "Unit",
@@ -28,6 +30,8 @@ __all__ = [
     "find_level",
     "keys",
     "make_plan",
+    "nothing_for_npu",
     "outlook",
     "rows",
+    "sharing",
 ]

@@ -111,6 +111,27 @@ def outlook(plan: Plan) -> Outlook | None:
     return Outlook(levels[place], len(macs), sum(macs.values()), len(brought), sum(macs[index] for index in brought))
 
 
+def nothing_for_npu(plan: Plan) -> str:
+    """Why the NPU gets no operator of a plan, by the first one's reason; and what the next level would bring."""
+    first = next(iter(plan.refusals.values()), "it has no operators")
+    ahead = outlook(plan)
+    more = "" if ahead is None else f"; --plan {ahead.level} would bring it {ahead.brought} of {ahead.on_cpu}"
+    return f"the NPU can run none of its operators ({first}){more}"
+
+
+def sharing(plan: Plan) -> str | None:
+    """By how much results of a plan may be off because per-axis weights share jobs; None where none do."""
+    tasks = [task for part in plan.parts if isinstance(part, NpuPart) for task in part.tasks]
+    off = {task.operator: task.off_by for task in tasks if isinstance(task, Convolution) and task.off_by}
+    if not off:
+        return None
+    which = "1 operator" if len(off) == 1 else f"{len(off)} operators"
+    return (
+        f"per-axis weights of {which} share jobs: at worst results are off by {max(off.values())} output steps, "
+        f"on average far less; a --per-axis-error below {plan.options.per_axis_error:g} lessens that, for more jobs"
+    )
+
+
 def rows(compiled: Compiled) -> list[Row]:
     """Every job of the plan in the order in which they run."""
     plan = compiled.plan

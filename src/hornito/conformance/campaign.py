@@ -34,6 +34,7 @@ def run(
         name, chip = device.name, device.chip
     if settings.chip is None:
         settings = replace(settings, chip=chip.name)
+    jobs = min(jobs, len(cases))
     begin = time.monotonic()
     found: dict[str, Result] = {}
     for result in run_cases(cases, settings, jobs):

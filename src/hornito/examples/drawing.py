@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from hornito.errors import BadInput
 from hornito.examples.detection import Detection
-from hornito.files import write_atomically
 
 if TYPE_CHECKING:
     from PIL import ImageDraw
@@ -30,8 +29,8 @@ def picture_format(path: str | Path) -> str:
     return FORMATS[suffix.lower()]
 
 
-def save_picture(path: str | Path, picture: NDArray[np.uint8]) -> None:
-    """Write bytes [rows, columns, RGB] as the format that the name asks for, whole or not at all. Raises BadInput."""
+def encoded(path: str | Path, picture: NDArray[np.uint8]) -> bytes:
+    """The file for bytes [rows, columns, RGB], in the format that the name ``path`` asks for. Raises BadInput."""
     from PIL import Image
 
     form = picture_format(path)
@@ -41,7 +40,7 @@ def save_picture(path: str | Path, picture: NDArray[np.uint8]) -> None:
     except (OSError, ValueError) as error:  # JPEG ends at 65535 pixels a side.
         words = " ".join(str(error).split())
         raise BadInput(f"{path}: the picture can't be written as {form} ({words}); name a .png") from error
-    write_atomically(path, stream.getvalue())
+    return stream.getvalue()
 
 
 def draw(picture: NDArray[np.uint8], found: Sequence[Detection]) -> NDArray[np.uint8]:

@@ -130,6 +130,8 @@ class _Reader:
     def __init__(self, source: bytes, name: str) -> None:
         if not source:
             raise BadInput("is empty")
+        if source[:4] == b"PK\x03\x04":
+            raise BadInput("is no TFLite model but an archive (submission files are for 'hornito run' alone)")
         if len(source) < 8 or source[4:8] != b"TFL3":
             raise BadInput(f"is no TFLite model (bytes 4 to 7 are {source[4:8]!r}, not b'TFL3')")
         self.source = source

@@ -15,7 +15,19 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hornito.compiler import Compiled, Evidence, Options, Plan, Unit, compile_plan, find_level, make_plan
+from hornito.compiler import (
+    Compiled,
+    Evidence,
+    Options,
+    Plan,
+    Refusal,
+    Unit,
+    compile_plan,
+    find_level,
+    make_plan,
+    nothing_for_npu,
+    sharing,
+)
 from hornito.driver import Device
 from hornito.errors import BadInput, DeviceError
 from hornito.model import Graph, find_model, read_model
@@ -44,9 +56,14 @@ LITERT_SETTINGS = frozenset(
 class Interpreter:
     """Runs a TFLite model. Method and argument names, results and exception types are LiteRT's.
 
+    ``device`` is a name, as ``--device`` takes it, or an open device; ``chip`` which NPU the virtual one is;
+    ``plan_level`` "proven" or "wide"; ``disable`` units to do without ("nn", "tp"); ``per_axis_error`` how far channels
+    of per-axis weights that share a job may be off, as a part of their results' spread (0.1).
+
     ``plan`` is the plan in force, or None where the whole model runs in LiteRT; ``remarks`` says why, and what else a
-    user should know. Errors about a model are BadInput (a ValueError), about the device DeviceError (a RuntimeError);
-    what LiteRT refuses only when it runs is both ValueError and RuntimeError. Not to be used by two threads at once.
+    user should know; ``refusals`` which rule keeps which operator on the CPU. Errors about a model are BadInput (a
+    ValueError), about the device DeviceError (a RuntimeError); what LiteRT refuses only when it runs is both
+    ValueError and RuntimeError. Not to be used by two threads at once.
     """
 
     def __init__(
@@ -94,6 +111,7 @@ class Interpreter:
         self._closed = False
         self._values: dict[int, NDArray[Any]] = {}
         self._plan: Plan | None = None
+        self._refusals: dict[int, Refusal] = {}
         self._open: Callable[[], Device] = functools.partial(_open, device, chip, report)
         self._reference = litert.load(self.graph.source, self.graph.name, num_threads, settings=litert_settings)
         with litert.refusals(self.graph.name):  # names that are no UTF-8, for one
@@ -110,9 +128,12 @@ class Interpreter:
             if per_axis_error is not None:
                 options = dataclasses.replace(options, per_axis_error=per_axis_error)
             plan = make_plan(self.graph, options)
-            whole = _nothing_for_npu(plan)
+            self._refusals = plan.refusals
+            whole = _no_use(plan)
             if whole is None:
                 self._plan = plan
+                if off := sharing(plan):
+                    self._remark(f"{self.graph.name}: {off}")
         if whole is not None:
             self._remark(f"{self.graph.name} runs in LiteRT on the CPU: {whole}")
 
@@ -142,6 +163,15 @@ class Interpreter:
     def plan(self) -> Plan | None:
         """Which operator runs where and why, or None where everything runs in LiteRT."""
         return self._plan
+
+    @property
+    def refusals(self) -> Mapping[int, Refusal]:
+        """Which rule keeps an operator on the CPU, by the operator's number; also where that is all of them.
+
+        Empty where no rule was asked, because the whole model runs in LiteRT for a reason that ``remarks`` gives, or
+        because ``device`` is "cpu".
+        """
+        return self._refusals
 
     def open_device(self) -> None:
         """Open the device, if there is a plan to run on one; else ``allocate_tensors`` does it. Raises DeviceError."""
@@ -278,7 +308,7 @@ class Interpreter:
 
     def _leave_npu(self) -> None:
         self._release()
-        self._plan, self.compiled = None, None
+        self._plan, self.compiled, self._refusals = None, None, {}
 
     def _release(self) -> None:
         """Give the device's memory back, and the device itself if it was opened here."""
@@ -350,11 +380,10 @@ class SignatureRunner:
         return {name: details[index] for name, index in self._outputs.items()}
 
 
-def _nothing_for_npu(plan: Plan) -> str | None:
+def _no_use(plan: Plan) -> str | None:
     """Why the NPU is of no use in a plan, or None."""
     if not plan.uses_npu:
-        first = next(iter(plan.refusals.values()), "it has no operators")
-        return f"the NPU can run none of its operators ({first})"
+        return nothing_for_npu(plan)
     for part in plan.parts:
         for index in (*part.inputs, *part.outputs):
             if index not in plan.planes and (tensor := plan.graph.tensor(index)).dtype is None:

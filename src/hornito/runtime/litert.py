@@ -2,6 +2,7 @@
 """How does LiteRT run what stays on the CPU? Whole models, and the parts that the compiler cut out."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -39,13 +40,19 @@ def load(
     """A LiteRT interpreter for a model; tensors are not allocated yet. ``settings``: further arguments for it.
 
     A model that is not ``trusted`` is first tried in a process of its own. Raises BadInput where LiteRT refuses it.
+    No more threads are started than there are processors for: more don't help, and LiteRT crashes, unasked, where it
+    can't have as many as it was told.
     """
     from ai_edge_litert.interpreter import Interpreter
 
     if not trusted:
         probe.check(model, name, (settings or {}).get("experimental_op_resolver_type"))
     with refusals(name):
-        return Interpreter(model_content=model, num_threads=threads, **(settings or {}))
+        return Interpreter(model_content=model, num_threads=_useful(threads), **(settings or {}))
+
+
+def _useful(threads: int | None) -> int | None:
+    return None if threads is None else min(threads, len(os.sched_getaffinity(0)))
 
 
 class CpuModel:
