@@ -61,8 +61,10 @@ def test_a_plan_and_recordings_are_compared(folder: Path, hornito: Hornito, tmp_
     trace = recorded(tmp_path / "layer.trace", chip="imx8mp", stride=2)
     alone = hornito("plan", trace, "--estimate")
     assert alone.code == 0 and TIME.search(alone.out)
-    both = hornito("plan", trace, "--against", tmp_path / "layer.npz")
-    assert both.code == 0 and "NN job 0" in both.out
+    assert hornito("compile", folder / "alternating.tflite", "-o", tmp_path / "other.npz").code == 0
+    both = hornito("plan", trace, "--against", tmp_path / "other.npz")
+    assert both.code == 0 and "NN job 2" in both.out
+    assert "A: layer.trace, vipnano-si-plus-9f-6000000, recorded\nB: other.npz, vipnano-qi-88-0, recorded" in both.out
 
 
 def test_csv_has_vela_s_columns_and_ours(folder: Path, hornito: Hornito, tmp_path: Path) -> None:

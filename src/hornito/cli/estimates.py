@@ -71,13 +71,13 @@ def demand_of_plan(compiled: "Compiled") -> "Demand":
     return demand(compiled)
 
 
-def chip_of_recording(path: str) -> str | None:
-    """The name of the chip that a recording says it is for, if it is one that we know. Raises BadInput."""
-    from hornito.hardware.chips import CHIPS
+def chip_of_recording(path: str) -> "Chip":
+    """The chip that a recording says it is for, or the usual one. Raises BadInput."""
+    from hornito.hardware.chips import CHIPS, DEFAULT_CHIP, find_chip
     from hornito.trace.load import load
 
     name = load(path).header.chip
-    return name if name in {chip.name for chip in CHIPS} else None
+    return next((chip for chip in CHIPS if chip.name == name), None) or find_chip(DEFAULT_CHIP)
 
 
 def demand_of_recording(path: str, chip: "Chip") -> "Demand":

@@ -94,17 +94,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _recording(options: argparse.Namespace) -> int:
     """An estimate of a file of submissions, whoever made them."""
-    if options.chip is None:
-        options.chip = estimates.chip_of_recording(options.model)
-    chip = plan_options(options).chip
-    if options.against:
-        if not estimates.is_recording(options.against):
-            raise BadInput(f"--against {options.against}: a recording is compared with a recording (.npz, .trace)")
-        names = [options.model, options.against]
-    else:
-        names = [options.model]
-    board = estimates.calibration(options, chip)
-    made = [estimates.estimated(estimates.demand_of_recording(name, chip), chip, board) for name in names]
+    if options.against and not estimates.is_recording(options.against):
+        raise BadInput(f"--against {options.against}: a recording is compared with a recording (.npz, .trace)")
+    made, boards = [], []
+    for name in filter(None, (options.model, options.against)):
+        chip = plan_options(options).chip if options.chip else estimates.chip_of_recording(name)
+        boards.append(estimates.calibration(options, chip))
+        made.append(estimates.estimated(estimates.demand_of_recording(name, chip), chip, boards[-1]))
+    board = boards[0]
     estimates.show(options, made, board)
     return 0
 
