@@ -70,6 +70,23 @@ def test_a_model_runs_on_the_lent_device(lender: Lender, token: None, hornito: H
     assert f"device: virtual at {lender.address} ({lender.chip})" in there.err.splitlines()
 
 
+def _workers(process: int) -> set[int]:
+    """Its children."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
+    return {int(child) for task in tasks for child in (task / "children").read_text().split()}
+
+
+def test_lent_jobs_run_in_a_process_of_their_own_whose_death_harms_nobody(
+    lender: Lender, token: None, hornito: Hornito
+) -> None:
+    before = hornito("label-image", "--device", lender.address)
+    (worker,) = _workers(lender.process.pid)
+    os.kill(worker, signal.SIGKILL)
+    after = hornito("label-image", "--device", lender.address)
+    assert (after.code, after.out) == (0, before.out)
+    assert len(_workers(lender.process.pid)) == 1 and worker not in _workers(lender.process.pid)
+
+
 def test_a_submission_file_runs_on_the_lent_device(
     lender: Lender, token: None, hornito: Hornito, folder: Path, tmp_path: Path
 ) -> None:

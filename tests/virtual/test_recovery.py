@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hornito.cost import Work
 from hornito.hardware.chips import find_chip
+from hornito.hardware.registers import FrontEndState
 from hornito.uapi import coredump
 from hornito.uapi.coredump import SectionType
 from hornito.uapi.etnaviv import GEM_NEW, GET_PARAM, SubmitFlag
@@ -64,6 +65,15 @@ def test_slow_host_kills_nothing_and_long_modelled_time_does(make: Make) -> None
     assert client.status(client.submit((LAST, 0, 1500), flags=OUT)) == CANCELLED
     assert "NN refused job 0" in client.messages()[-1]
     assert client.status(client.submit((LAST, 0, *[400] * 10), flags=OUT)) == 1
+
+
+def test_a_look_outlives_its_submission_until_a_fence_completes(make: Make) -> None:
+    """At 0.5 s the front end is where the last look saw it; what then counts is whether a job has ended well since."""
+    client = Client(make())
+    assert client.status(client.submit((LAST, 0, 600), flags=OUT)) == 1
+    assert client.status(client.submit((LAST, 0, 600), flags=OUT)) == 1
+    assert client.status(client.submit((LAST, 0, 1500), flags=OUT)) == CANCELLED
+    assert client.status(client.submit((LAST, 0, 600), flags=OUT)) == CANCELLED
 
 
 def test_counters_count_modelled_time_and_bytes(make: Make) -> None:
@@ -284,6 +294,17 @@ def test_the_core_dump_shows_one_machine(make: Make) -> None:
         for number, page in enumerate(dump.pages_of(buffer)):
             assert walk(tables, buffer.address + number * 4096) == (None, page, True)
     assert walk(tables, 0x2000)[0] is None
+
+
+def test_the_core_dump_of_a_lost_interrupt_shows_a_front_end_that_waits_in_the_ring(make: Make) -> None:
+    kernel = make("irq@1")
+    client = Client(kernel)
+    assert client.status(client.submit((LAST, 0, 1), flags=OUT)) == CANCELLED
+    (dump,) = kernel.device.coredumps
+    registers = coredump.decode(dump).registers
+    assert registers[0x664] == 0x1000
+    assert registers[0x660] & 31 == FrontEndState.WAIT
+    assert registers[0x004] == 0x7FFFFFFF & ~1  # all else is idle
 
 
 def test_one_core_dump_until_it_is_armed_again(make: Make) -> None:

@@ -155,9 +155,9 @@ def device_arguments(options: argparse.Namespace) -> dict[str, Any]:
 
     device = options.device
     if getattr(options, "fault", None):
-        from hornito.runtime import open_device
+        from hornito.runtime import Emulation, open_device
 
-        device = open_device(device, options.chip, preparation(), faults=fault_plan(options))
+        device = open_device(device, options.chip, preparation(), emulation=Emulation(faults=fault_plan(options)))
     return {
         "device": device,
         "chip": options.chip,

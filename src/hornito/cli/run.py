@@ -101,7 +101,7 @@ def _run_model(options: argparse.Namespace) -> list[tuple[str, Any]]:
 def _run_submissions(options: argparse.Namespace) -> list[tuple[str, Any]]:
     from hornito.cli.progress import preparation
     from hornito.model import find_model
-    from hornito.runtime import Session, open_device
+    from hornito.runtime import Emulation, Session, open_device
     from hornito.stream import read_archive
 
     path = find_model(options.model)
@@ -109,7 +109,8 @@ def _run_submissions(options: argparse.Namespace) -> list[tuple[str, Any]]:
     _check_compiled(options, archive.level)
     if not archive.segments:
         raise BadInput(f"{path}: holds submissions but no model (no 'meta'), so nothing says what goes in and out")
-    device = open_device(options.device, options.chip, preparation(), default=archive.chip, faults=fault_plan(options))
+    emulation = Emulation(archive.chip, fault_plan(options))
+    device = open_device(options.device, options.chip, preparation(), emulation=emulation)
     if device is None:
         raise Unsupported(f"{path}: a submission file needs an NPU, real or virtual; use --device virtual")
     with device:

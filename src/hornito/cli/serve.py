@@ -41,13 +41,13 @@ def run(options: argparse.Namespace) -> int:
     from hornito.errors import BadInput
     from hornito.remote import Address
     from hornito.remote.protocol import TOKEN_VARIABLE, check_token
-    from hornito.runtime import open_device
+    from hornito.runtime import Emulation, open_device
     from hornito.server import Limits, Server
 
     address = Address.to_listen(options.listen)
     given = os.environ.get(TOKEN_VARIABLE)
     token = secrets.token_urlsafe(_TOKEN_BYTES) if given is None else check_token(given, f"${TOKEN_VARIABLE}")
-    device = open_device(options.device, options.chip, preparation())
+    device = open_device(options.device, options.chip, preparation(), emulation=Emulation(apart=True))
     if device is None:
         raise BadInput(f"device {options.device!r} is no NPU, so there is nothing to lend; use --device virtual")
     with device, _signals_kept(), Server(device, address, token, Limits(memory=options.memory * _MIB)) as server:

@@ -2,6 +2,7 @@
 """Which device is meant by a name, and how is it opened? The one registry of names."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hornito.driver import Device, EtnavivDevice
@@ -20,6 +21,17 @@ NAMES = f"auto, virtual, cpu, a render node such as {RENDER_NODE}, hornito://HOS
 VIRTUAL, CPU, AUTO = "virtual", "cpu", "auto"
 HERE = Machine()
 Report = Callable[[int, int, str], None]  # kernels compiled, of how many, which
+
+
+@dataclass(frozen=True)
+class Emulation:
+    """How the virtual NPU is to be, where it is what gets opened. ``chip``: which one it has if none is named;
+    ``faults``: what is to go wrong; ``apart``: its jobs run in a process of their own, so that nothing here
+    waits for them."""
+
+    chip: str = DEFAULT_CHIP
+    faults: "FaultPlan | None" = None
+    apart: bool = False
 
 
 def resolve(name: str, machine: Machine = HERE) -> str:
@@ -70,18 +82,18 @@ def open_device(
     chip: str | None = None,
     report: Report | None = None,
     *,
-    default: str = DEFAULT_CHIP,
-    faults: "FaultPlan | None" = None,
+    emulation: Emulation | None = None,
     machine: Machine = HERE,
 ) -> Device | None:
     """The device of that name, or None for "cpu". ``chip``: which one to emulate, or what any other must be;
-    ``default``: which to emulate if none is named; ``report`` follows what has to be prepared once; ``faults``: what is
-    to go wrong, with a virtual one only.
+    ``report`` follows what has to be prepared once; ``emulation``: the virtual one's particulars. Only that can have
+    faults.
 
     Raises BadInput for an unknown name or chip, Unsupported for a device that Hornito can't drive, DeviceError.
     """
     name = resolve(name, machine)
-    if faults is not None and name != VIRTUAL:
+    emulation = emulation or Emulation()
+    if emulation.faults is not None and name != VIRTUAL:
         raise BadInput(
             f"--fault with --device {name}: faults can be had from the virtual NPU only; use --device virtual"
         )
@@ -93,8 +105,8 @@ def open_device(
             device.close()
             raise
         return device
-    found = find_device(name, chip, default=default, machine=machine)
-    return None if found is None else _open_virtual(found, report, faults)
+    found = find_device(name, chip, default=emulation.chip, machine=machine)
+    return None if found is None else _open_virtual(found, report, emulation)
 
 
 def _open_elsewhere(name: str, machine: Machine) -> Device:
@@ -111,12 +123,19 @@ def _checked(name: str, has: Chip, wanted: str | None) -> Chip:
     return has
 
 
-def _open_virtual(chip: Chip, report: Report | None, faults: "FaultPlan | None") -> Device:
+def _open_virtual(chip: Chip, report: Report | None, emulation: Emulation) -> Device:
     from hornito.virtual.executor import Executor
     from hornito.virtual.kernel import VirtualKernel
+    from hornito.virtual.process import ProcessExecutor
 
     if chip.coefficient_format is CoefficientFormat.UNPROVEN:
         cure = f"use --chip {DEFAULT_CHIP} or --device cpu"
         raise Unsupported(f"there is no virtual {chip.name}: its coefficient format is unproven; {cure}")
-    kernel = VirtualKernel(chip, executor=Executor(chip, report), faults=faults)
+    here = Executor(chip, report)  # for a worker too: what is compiled here, where it can be followed, it only loads
+    if emulation.apart:
+        worker = ProcessExecutor(chip)
+        worker.wait_ready()
+        kernel = VirtualKernel(chip, worker, new_space=worker.new_space, faults=emulation.faults)
+    else:
+        kernel = VirtualKernel(chip, here, faults=emulation.faults)
     return EtnavivDevice(kernel, RENDER_NODE, name=VIRTUAL)
