@@ -8,13 +8,17 @@ from hornito.errors import BadStream
 from hornito.hardware.nn import KERNEL_ADDRESS_SHIFT, NNDescriptor
 from hornito.hardware.states import PS_NN_INST_ADDR, PS_TP_INST_ADDR, PS_UNK10A4, TAG_ALIGNMENT
 from hornito.hardware.tp import TPDescriptor
+from hornito.stream.annotate import words_at
 from hornito.stream.submission import Buffer, BufferKind, Submission
 from hornito.stream.walker import LoadState, walk
+
+_UNIT = 64  # bytes that coefficients are aligned to
 
 
 @dataclass(frozen=True)
 class NNJob:
-    """A convolution: its descriptor, and the size of its coefficient buffer in bytes."""
+    """A convolution: its descriptor, and the size of its coefficients in bytes. Where they end nobody says: drivers
+    make buffers larger than need be, so zeros at a buffer's end are taken for unused."""
 
     descriptor: NNDescriptor
     coefficient_bytes: int
@@ -48,8 +52,15 @@ def jobs_of(submission: Submission) -> Iterator[Job]:
 
 
 def _nn_job(submission: Submission, descriptor: NNDescriptor) -> NNJob:
-    buffer = _buffer(submission, descriptor.kernel_address << KERNEL_ADDRESS_SHIFT)
-    return NNJob(descriptor, buffer.size if buffer is not None and buffer.kind is BufferKind.COEFFICIENTS else 0)
+    address = descriptor.kernel_address << KERNEL_ADDRESS_SHIFT
+    buffer = _buffer(submission, address)
+    if buffer is None or buffer.kind is not BufferKind.COEFFICIENTS:
+        return NNJob(descriptor, 0)
+    offset = address - buffer.address
+    if buffer.data is None:
+        return NNJob(descriptor, buffer.size - offset)
+    used = len(bytes(buffer.data[offset:]).rstrip(b"\0"))
+    return NNJob(descriptor, min(-(-used // _UNIT) * _UNIT, buffer.size - offset))
 
 
 def _buffer(submission: Submission, address: int) -> Buffer | None:
@@ -59,9 +70,7 @@ def _buffer(submission: Submission, address: int) -> Buffer | None:
 
 def _words(submission: Submission, value: int, count: int) -> list[int]:
     address = value - value % TAG_ALIGNMENT
-    buffer = _buffer(submission, address)
-    if buffer is None or buffer.data is None or buffer.end - address < 4 * count:
+    words = words_at(submission, address, count)
+    if words is None:
         raise BadStream(f"a job's descriptor at {address:#x} lies in no buffer of the submission")
-    offset = address - buffer.address
-    content = buffer.data[offset : offset + 4 * count].tobytes().ljust(4 * count, b"\0")
-    return [int.from_bytes(content[at : at + 4], "little") for at in range(0, 4 * count, 4)]
+    return words

@@ -139,7 +139,7 @@ def _no_way(kind: str) -> str:
     if kind in unknown.FIELDS:
         return unknown.reason(kind)
     ways = LOWERINGS.get(kind)
-    return f"runs on the NPU at --plan {ways[0].level} only" if ways else NO_WAY
+    return f"is considered at --plan {ways[0].level} only" if ways else NO_WAY
 
 
 def _way(candidate: Candidate) -> Lowering:
