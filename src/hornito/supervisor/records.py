@@ -10,7 +10,7 @@ from hornito.errors import BadInput
 from hornito.files import write_atomically
 
 if TYPE_CHECKING:
-    from hornito.virtual.device import VirtualDevice
+    from hornito.supervisor.served import Served
 
 _MOST_DUMPS = 100  # each may be as large as all buffers of a client
 
@@ -41,7 +41,7 @@ class Records:
             os.close(self._log)
             self._log = -1
 
-    def follow(self, device: "VirtualDevice") -> None:
+    def follow(self, device: "Served") -> None:
         """Keep what ``device`` tells from now on."""
 
         def dumped(content: bytes) -> None:
