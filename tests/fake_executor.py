@@ -8,12 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hornito.cost import Work
+from hornito.cost import Work, rates_of
+from hornito.hardware.chips import find_chip
 from hornito.virtual.faults import Fault, MMUFault
 from hornito.virtual.timeline import Timeline
 
 NOTHING, COPY, FAULT, CRASH, BLOCK, TOUCH, LAST = range(7)
-BYTES_A_MILLISECOND = 3_040_000  # of the A311D
+RATES = rates_of(find_chip("a311d"))
+
+
+def lasting(milliseconds: int) -> Work:
+    """What keeps the A311D's bus busy so that a job takes so long."""
+    return Work(read=round((milliseconds / 1000 - RATES.job) * RATES.bytes))
 
 
 class FakeExecutor:
@@ -52,7 +58,7 @@ class FakeExecutor:
             case [6, wall, *modelled]:
                 time.sleep(wall / 1000)
                 for number, duration in enumerate(modelled):
-                    timeline.begin(number, "NN", 10 * (number + 1), Work(read=duration * BYTES_A_MILLISECOND))
+                    timeline.begin(number, "NN", 10 * (number + 1), lasting(duration))
             case _:
                 raise AssertionError(f"unknown order {order}")
         timeline.finish()

@@ -31,7 +31,8 @@ build() {
     # Only source lists of that release, kept apart from the machine's own.
     local from
     from=$(mirror)
-    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${from:-http://deb.debian.org/debian} $release main" \
+    [ -n "$from" ] || { echo "no Debian mirror in /etc/apt/sources.list or sources.list.d"; return 1; }
+    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $from $release main" \
         >"$folder/sources.list"
     mkdir -p "$folder/lists/partial"
     local apt=(apt-get -q -o "Dir::Etc::SourceList=$folder/sources.list" -o Dir::Etc::SourceParts=/dev/null
@@ -46,8 +47,7 @@ build() {
     [ -e build/build.ninja ] || meson setup build mesa-*/ --buildtype=release -Dteflon=true -Dgallium-drivers=etnaviv \
         -Dvulkan-drivers= -Dplatforms= -Dopengl=false -Dgles1=disabled -Dgles2=disabled -Degl=disabled -Dgbm=disabled \
         -Dglx=disabled -Dllvm=disabled -Dgallium-rusticl=false
-    ninja -C build "$target"
-    touch done
+    ninja -C build "$target" && touch done # a condition below: set -e does not hold in here
 }
 
 if ! (build) >"$log" 2>&1; then

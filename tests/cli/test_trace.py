@@ -215,3 +215,42 @@ def test_facts_are_listed_with_their_sources(hornito: Hornito) -> None:
     ]
     assert all("Mesa 25.0.7" in line for line in outcome.lines)
     assert len(json.loads(hornito("trace", "facts", "--json").out)) > 150
+
+
+def test_study_prints_a_table(hornito: Hornito) -> None:
+    arguments = ["trace", "study", "output_zero=0..20/5", "size=8", "inputs=4"]
+    outcome = hornito(*arguments)
+    assert outcome.code == 0
+    assert outcome.lines[:2] == ["output_zero = 0, 5, 10, 15, 20: TP, NN, TP", "  job 1: NN"]
+    assert outcome.lines[2].split()[:4] == ["w22[15:8]", "out_zero_point", "=", "output_zero"]
+    found = json.loads(hornito(*arguments, "--json").out)
+    (group,) = found["groups"]
+    assert group["found"][0]["coefficients"] == [1, 0]
+    assert "w22[" in hornito(*arguments, "--raw").out
+
+
+def test_study_of_nonsense_is_refused(hornito: Hornito) -> None:
+    for arguments in (["colour=1..3"], ["kernel"], ["kernel=x"], ["kernel=3", "size=4,5"]):
+        outcome = hornito("trace", "study", *arguments)
+        assert (outcome.code, len(outcome.err.splitlines())) == (2, 1)
+
+
+def test_diff_infers_what_follows_a_number(hornito: Hornito, tmp_path: Path) -> None:
+    files: dict[str, list[Path]] = {"npz": [], "tflite": []}
+    for zero in (3, 9, 20):
+        model = tmp_path / f"{zero}.tflite"
+        model.write_bytes(Layer(output_zero=zero).graph().source)
+        files["tflite"].append(model)
+        files["npz"].append(tmp_path / f"{zero}.npz")
+        assert hornito("compile", model, "-o", files["npz"][-1]).code == 0
+    outcome = hornito("trace", "diff", *files["npz"], "--infer", *files["tflite"])
+    assert outcome.code == 1
+    assert outcome.lines[0] == "p = output zero point"
+    found = json.loads(hornito("trace", "diff", *files["npz"], "--infer", *files["tflite"], "--json").out)
+    assert {row["name"] for entry in found for row in entry["found"]} == {"out_zero_point", "in_zp", "out_zp"}
+    assert {row["formula"] for entry in found for row in entry["found"]} == {"p"}
+    outcome = hornito("trace", "diff", *files["npz"][:2], "--infer", *files["tflite"][:2])
+    assert "a guess" in outcome.out
+    for bad in ([*files["npz"][:2], "--infer", files["tflite"][0]], files["npz"]):
+        outcome = hornito("trace", "diff", *bad)
+        assert (outcome.code, len(outcome.err.splitlines())) == (2, 1)

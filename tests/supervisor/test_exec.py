@@ -262,3 +262,22 @@ def test_a_32_bit_program_that_starts_later_is_killed_with_a_line(run: Run, tmp_
     outcome = run("sh", "-c", f"{place}; echo $?")
     assert (outcome.code, outcome.out) == (0, "137\n")
     assert outcome.err.startswith(f"hornito: {place}: is a 32-bit program, and was killed")
+
+
+TERMINAL = """
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+shown = b""
+while b"ready" not in shown:
+    shown += os.read(terminal, 100)
+os.write(terminal, b"\\x03")
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_an_interrupt_from_the_terminal_ends_the_program(watching: None) -> None:
+    watched = [*EXEC, "--", "sh", "-c", "echo ready; exec sleep 60"]
+    done = subprocess.run([sys.executable, "-c", TERMINAL, *watched], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, f"{128 + signal.SIGINT}\n")

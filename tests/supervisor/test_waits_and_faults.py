@@ -63,6 +63,15 @@ def test_a_hang_is_logged_and_dumped_and_the_next_job_runs(run: Run, tmp_path: P
     assert {SectionType.REGISTERS, SectionType.COMMANDS} <= {section.kind for section in sections}
 
 
+def test_a_full_disk_ends_the_log_and_no_job(run: Run) -> None:
+    script = "for number in range(3):\n    print(submit(), prepare(50)[0])\n"
+    options = ("--fault", "hang@1,hang@2", "--kmsg", "/dev/full")
+    outcome = run(str(ROOT), python=CLIENT + script, options=options)
+    assert (outcome.code, outcome.out) == (0, "0 done\n" * 3)
+    (line,) = outcome.err.splitlines()
+    assert line.startswith("hornito: /dev/full: can't be written (No space left")
+
+
 def test_a_failed_allocation_is_enomem(run: Run) -> None:
     script = "print(*(client.call(fd, GEM_NEW, struct.pack('<QII', 4096, WC, 0)) for _ in range(2)))"
     assert run(str(ROOT), python=CLIENT + script, options=("--fault", "alloc@2")).out == "12 0\n"

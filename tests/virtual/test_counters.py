@@ -16,7 +16,7 @@ from hornito.virtual.counters import CounterRequest, shown
 from hornito.virtual.pool import Pool
 from hornito.virtual.surroundings import after, before
 from hornito.virtual.timeline import Counters
-from tests.fake_executor import BYTES_A_MILLISECOND, FAULT, LAST, NOTHING, stream
+from tests.fake_executor import FAULT, LAST, NOTHING, lasting, stream
 from tests.virtual.client import SOFTPIN, VA, Client, fails
 
 PRE, POST = PmrFlag.PROCESS_PRE, PmrFlag.PROCESS_POST
@@ -111,7 +111,7 @@ def test_counters_run_on_from_job_to_job_in_modelled_time(client: Client) -> Non
     clock = 800_000  # cycles a millisecond of the A311D
     expected = [(0, 2 * clock), (2 * clock, 5 * clock)]
     assert [first for *first, _ in seen] == [[pytest.approx(value, rel=0.01) for value in pair] for pair in expected]
-    assert [read for *_, read in seen] == [2 * BYTES_A_MILLISECOND // 8, 5 * BYTES_A_MILLISECOND // 8]
+    assert [read for *_, read in seen] == [lasting(2).read // 8, (lasting(2).read + lasting(3).read) // 8]
 
 
 def test_killed_job_leaves_no_sequence(client: Client) -> None:

@@ -3,19 +3,19 @@
 
 import pytest
 
-from hornito.cost import Work
+from hornito.cost import Work, rates_of
 from hornito.hardware.chips import find_chip
 from hornito.virtual.faults import Hang, MMUFault, Stopped
 from hornito.virtual.injection import Injection, Kind
 from hornito.virtual.timeline import Look, Progress, Start, Timeline
 
 CHIP = find_chip("a311d")
-BYTES_A_SECOND = 3_040_000_000
+RATES = rates_of(CHIP)
 STREAM = 0x2000
 
 
 def lasting(seconds: float) -> Work:
-    return Work(read=int(seconds * BYTES_A_SECOND))
+    return Work(read=round((seconds - RATES.job) * RATES.bytes))
 
 
 def timeline(*durations: float, start: Start | None = None, words: int = 10) -> Timeline:

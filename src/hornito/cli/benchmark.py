@@ -5,6 +5,7 @@ import argparse
 import time
 from typing import Any
 
+from hornito.cli import estimates
 from hornito.cli.options import (
     add_device_options,
     add_fault,
@@ -16,6 +17,7 @@ from hornito.cli.options import (
     remark,
 )
 from hornito.cli.timed_run import device_line
+from hornito.errors import BadInput
 
 SEED = 1
 
@@ -29,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compare", choices=("cpu",), help="run LiteRT on the CPU beside it, and print the ratio")
     add_device_options(parser)
     add_fault(parser)
+    estimates.add_estimate_options(parser)
     add_json(parser)
 
 
@@ -37,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from hornito.model import find_model
     from hornito.runtime import Interpreter
 
+    wanted = estimates.wants_estimate(options)
     begin = time.perf_counter()
     model = find_model(options.model) if options.model else builtin_model()
     with Interpreter(model, **device_arguments(options)) as interpreter:
@@ -52,11 +56,16 @@ def run(options: argparse.Namespace) -> int:
             runners["cpu"] = other
         measured = _measure(runners, options.warmup_runs, options.count)
         device = device_line(interpreter)
+        modelled = _estimate(options, interpreter.plan) if wanted else None
     times = {"load": 1000 * (loaded - begin), "compile": 1000 * (compiled - loaded)}
     figures = {name: _figures(latencies) for name, latencies in measured.items()}
     result: dict[str, Any] = {"model": str(model), "device": device, "times_ms": times, "latency_ms": figures}
     if len(figures) > 1:
         result["ratio_to_cpu"] = figures["npu"]["median"] / figures["cpu"]["median"]
+    if modelled is not None:
+        from hornito.cost import as_json
+
+        result["estimate"] = as_json(modelled)
     if options.json:
         print_json(result)
         return 0
@@ -71,7 +80,27 @@ def run(options: argparse.Namespace) -> int:
         print(f"npu / cpu: {result['ratio_to_cpu']:.2f}")
         if "virtual" in device:
             remark("the NPU is an emulated one: its latency says nothing about a board")
+    if modelled is not None:
+        print(f"estimate for {modelled.chip.name}: {modelled.total.text()}")
+        if "virtual" not in device and "npu" in figures:
+            print(f"npu median / estimate: {figures['npu']['median'] / (1e3 * modelled.total.seconds):.2f}")
+        for line in estimates.summary(modelled, estimates.calibration(options, modelled.chip))[1:]:
+            print(line)
     return 0
+
+
+def _estimate(options: argparse.Namespace, plan: Any) -> Any:
+    """What the cost model says of the plan that runs; its files are written. Raises BadInput where nothing is the
+    NPU's."""
+    from hornito.compiler import estimate
+
+    if plan is None:
+        raise BadInput("--estimate is about the NPU, and nothing of the model runs on it here; see 'hornito plan'")
+    chip = plan.options.chip
+    demand = estimates.demand_of_plan(estimate(plan))
+    made = estimates.estimated(demand, chip, estimates.calibration(options, chip))
+    estimates.write_files(options, [made])
+    return made
 
 
 def _measure(runners: dict[str, Any], warmup: int, count: int) -> dict[str, list[float]]:

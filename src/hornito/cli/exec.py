@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from hornito import __version__
 from hornito.cli.options import add_fault, fault_plan, file_name
 from hornito.errors import BadInput
 
@@ -63,7 +64,7 @@ def _device(
         if trace is not None:
             from hornito.trace.recorded_device import RecordedDevice, recording
 
-            recorder = stack.enter_context(recording(trace, chip, command))
+            recorder = stack.enter_context(recording(trace, chip, command, f"hornito {__version__}"))
         device = stack.enter_context(standalone_device(chip, fault_plan(options)))
         served = device if recorder is None else RecordedDevice(device, recorder)
         records.follow(served)

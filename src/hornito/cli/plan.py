@@ -5,7 +5,9 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hornito.cli import estimates
 from hornito.cli.options import add_json, add_plan_options, plan_options, print_json
+from hornito.errors import BadInput
 
 if TYPE_CHECKING:
     from hornito.compiler import Compiled, Crossing, Outlook, Row
@@ -27,8 +29,16 @@ HEADINGS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a .tflite file, or the name of a fetched model")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a .tflite file, or the name of a fetched model; with --estimate a recording, too",
+    )
     add_plan_options(parser)
+    estimates.add_estimate_options(parser)
+    parser.add_argument(
+        "--against", metavar="OTHER", help="compare the estimate with that of another plan level, chip or recording"
+    )
     add_json(parser)
 
 
@@ -37,8 +47,19 @@ def run(options: argparse.Namespace) -> int:
     from hornito.hardware.chips import CoefficientFormat
     from hornito.model import find_model, read_model
 
+    wanted = estimates.wants_estimate(options) or options.against
+    if wanted and estimates.is_recording(options.model):
+        return _recording(options)
     graph = read_model(find_model(options.model))
-    compiled = estimate(make_plan(graph, plan_options(options)))
+    chosen = plan_options(options)
+    board = estimates.calibration(options, chosen.chip)
+    compiled = estimate(make_plan(graph, chosen))
+    if wanted:
+        made = [estimates.estimated(estimates.demand_of_plan(compiled), chosen.chip, board)]
+        if options.against:
+            made.append(estimates.compared(options, graph, chosen))
+        estimates.show(options, made, board)
+        return 0
     found = rows(compiled)
     if options.json:
         print_json(_json(compiled, found))
@@ -66,6 +87,21 @@ def run(options: argparse.Namespace) -> int:
         print()
     for line in reasons:
         print(line)
+    return 0
+
+
+def _recording(options: argparse.Namespace) -> int:
+    """An estimate of a file of submissions, whoever made them."""
+    chip = plan_options(options).chip
+    if options.against:
+        if not estimates.is_recording(options.against):
+            raise BadInput(f"--against {options.against}: a recording is compared with a recording (.npz, .trace)")
+        names = [options.model, options.against]
+    else:
+        names = [options.model]
+    board = estimates.calibration(options, chip)
+    made = [estimates.estimated(estimates.demand_of_recording(name, chip), chip, board) for name in names]
+    estimates.show(options, made, board)
     return 0
 
 

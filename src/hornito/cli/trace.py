@@ -11,6 +11,7 @@ ACTIONS = {
     "diff": ("trace_diff", "show the fields in which two recordings differ"),
     "coverage": ("trace_coverage", "count the bits that no fact explains"),
     "facts": ("trace_facts", "list what is known of states, commands and descriptors, and its sources"),
+    "study": ("trace_study", "find out which fields follow a parameter of a network, and how"),
     "import": ("trace_import", "turn files of other programs into a recording"),
 }
 

@@ -23,7 +23,7 @@ SAME, DIFFERENT, TROUBLE = 0, 1, 2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Exit status: 0 nothing differs, 1 something does, 2 trouble."
     parser.add_argument("old", metavar="A", help="a recording, or a file that is one")
-    parser.add_argument("new", metavar="B", help="what to compare it with")
+    parser.add_argument("new", metavar="B", nargs="+", help="what to compare it with (with --infer: one or more)")
     parser.add_argument(
         "--padding-kernels",
         action="store_true",
@@ -32,13 +32,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs-only", action="store_true", help="compare jobs alone, however they are initialised, batched and flushed"
     )
+    parser.add_argument(
+        "--infer",
+        metavar="MODEL",
+        nargs="+",
+        help="the recordings' models, in order, which differ in one number: which fields follow it, and how",
+    )
+    parser.add_argument("--raw", action="store_true", help="with --infer: by bits alone, as if no field had a name")
     add_chip(parser)
     add_output(parser)
 
 
 def run(options: argparse.Namespace) -> int:
+    from hornito.cli import trace_infer
+
     try:
-        return _run(options)
+        return trace_infer.run(options) if options.infer else _run(options)
     except HornitoError as error:
         raise BadInput(str(error)) from error
 
@@ -47,7 +56,9 @@ def _run(options: argparse.Namespace) -> int:
     from hornito.trace.diff import Diff, Options
     from hornito.trace.load import load
 
-    recordings = load(options.old), load(options.new)
+    if len(options.new) > 1:
+        raise BadInput(f"{1 + len(options.new)} recordings; diff takes two, and more with --infer alone")
+    recordings = load(options.old), load(options.new[0])
     found = Diff(*recordings, Options(options.padding_kernels, options.jobs_only, check_chip(options.chip)))
     if options.json:
         _write_json(recordings, found)

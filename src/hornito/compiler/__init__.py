@@ -6,7 +6,7 @@ from hornito.compiler.evidence import Basis, Evidence, Trust
 from hornito.compiler.operators import keys
 from hornito.compiler.options import Level, Options, Unit, find_level
 from hornito.compiler.plan import Plan, make_plan
-from hornito.compiler.report import Crossing, Outlook, Row, crossings, outlook, rows
+from hornito.compiler.report import Crossing, Outlook, Row, crossings, demand, outlook, rows
 
 __all__ = [
     "Basis",
@@ -23,6 +23,7 @@ __all__ = [
     "compile_graph",
     "compile_plan",
     "crossings",
+    "demand",
     "estimate",
     "find_level",
     "keys",

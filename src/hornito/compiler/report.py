@@ -2,6 +2,7 @@
 """What does a compiled plan consist of, row by row? What ``hornito plan`` shows, as plain values."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,8 @@ from hornito.compiler.evidence import Trust
 from hornito.compiler.options import Level, Unit
 from hornito.compiler.plan import CpuPart, MovePart, NpuPart, Plan, make_plan
 from hornito.compiler.tasks import Convolution, Detranspose, Job, Move, Strided, Transpose, View
-from hornito.cost import Work, move_work, nn_work
+from hornito.cost import Choices, Demand, Item, Target, Work, choices_of, move_work, nn_work
+from hornito.hardware.chips import CoefficientFormat
 from hornito.model.graph import DepthwiseOptions, Graph, Operator
 
 
@@ -20,7 +22,8 @@ class Row:
     ``real_macs``: what the layer needs, of which ``work.macs`` is what the hardware is given; ``reason``:
     the rule that keeps an operator on the CPU, or what marks a job; ``off_by``: the most, in output steps, that the
     operator's results may differ from exact ones beside rounding, for per-axis weights that share jobs; ``piece``:
-    which of the operator's outputs the job computes, where it was too big for one."""
+    which of the operator's outputs the job computes, where it was too big for one; ``elements``: those that the CPU
+    reads and writes; ``choices``: what the descriptor states of tiling and caching."""
 
     segment: int
     unit: Unit
@@ -37,6 +40,8 @@ class Row:
     reason: str = ""
     off_by: int = 0
     piece: str = ""
+    elements: int = 0
+    choices: Choices = Choices()
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"unit": self.unit.value}
@@ -137,6 +142,7 @@ def rows(compiled: Compiled) -> list[Row]:
                             _shape(graph, operator.outputs[:1]),
                             real_macs=macs,
                             reason=why.text,
+                            elements=_elements(graph, operator),
                         )
                     )
             case MovePart():
@@ -149,6 +155,7 @@ def rows(compiled: Compiled) -> list[Row]:
                         _sizes(move, before=True),
                         _sizes(move, before=False),
                         reason="needs the TP unit; it has none (--disable tp)",
+                        elements=math.prod(_sizes(move, before=True)) + math.prod(_sizes(move, before=False)),
                     )
                     for move in part.moves
                 ]
@@ -198,7 +205,51 @@ def _npu_row(compiled: Compiled, segment: int, job: EncodedJob) -> Row:
         reason=reason,
         off_by=task.off_by,
         piece=task.piece,
+        choices=choices_of(conv.descriptor, plan.options.chip, conv.coefficients.zrl_bits),
     )
+
+
+def demand(compiled: Compiled) -> Demand:
+    """What an inference consists of, as far as time goes: submissions, copies, jobs, the CPU's operators, in order."""
+    plan = compiled.plan
+    items: list[Item] = []
+    copies = crossings(compiled)
+    found = rows(compiled)
+    for segment, part in enumerate(plan.parts):
+        npu = isinstance(part, NpuPart)
+        own = [one for one in copies if one.segment == segment]
+        items += [_copy(one) for one in own if one.direction == "in"]
+        if npu:
+            items.append(Item(Target.SUBMIT, f"segment {segment}", "SUBMIT"))
+        items += [_item(plan, row) for row in found if row.segment == segment and row.unit is not Unit.VIEW]
+        items += [_copy(one) for one in own if one.direction == "out"]
+    memory: dict[str, int] = {}
+    for submission in compiled.archive.submissions:
+        for buffer in submission.buffers:
+            memory[buffer.kind.value] = memory.get(buffer.kind.value, 0) + buffer.size
+    name = plan.graph.name.rsplit("/", 1)[-1].removesuffix(".tflite")
+    title = f"{name}, {plan.options.chip.name}, {plan.options.level.value}"
+    unproven = plan.options.chip.coefficient_format is CoefficientFormat.UNPROVEN
+    return Demand(title, tuple(items), memory, estimated=unproven)
+
+
+def _copy(one: Crossing) -> Item:
+    return Item(Target.COPY, f"T#{one.tensor}", f"COPY {one.direction}", bytes=one.bytes)
+
+
+def _item(plan: Plan, row: Row) -> Item:
+    target = {Unit.NN: Target.NN, Unit.TP: Target.TP}.get(row.unit, Target.CPU)
+    kind = plan.graph.operators[row.operator].kind
+    name = f"{row.operation} {row.piece}".rstrip()
+    return Item(target, f"Op#{row.operator} {kind}", name, row.work, row.real_macs, row.elements, choices=row.choices)
+
+
+def _elements(graph: Graph, operator: Operator) -> int:
+    """What an operator on the CPU reads and writes, constants aside."""
+    inputs = [graph.tensor(index) for index in operator.inputs if index >= 0]
+    moving = [tensor for tensor in inputs if not tensor.is_constant]
+    outputs = [graph.tensor(index) for index in operator.outputs]
+    return sum(tensor.elements for tensor in (*moving, *outputs) if tensor.shape)
 
 
 def real_macs(graph: Graph, operator: Operator) -> int:

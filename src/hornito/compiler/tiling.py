@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hornito.compiler.tasks import Convolution
+from hornito.hardware import array
 from hornito.hardware.chips import Chip
 from hornito.hardware.nn import MAX_TILE_X, NNDescriptor
 
@@ -37,11 +38,11 @@ def choose_tile(conv: Convolution, chip: Chip) -> Tile:
     rows, columns = conv.tiled or (conv.output.rows, conv.output.columns)
     width = min(rows * scale, MAX_TILE_X)
     rules = _RULES[chip.nn_version]
-    interleave = rules.interleave(width, conv.kernels.columns)
+    interleave = array.interleave(chip.nn_version, width, conv.kernels.columns)
     while chip.input_depth * interleave < conv.kernels.rows and width > 1:
         # Kernels taller than the reference driver's: a narrower tile leaves the input buffer more rows.
         width //= 2
-        interleave = rules.interleave(width, conv.kernels.columns)
+        interleave = array.interleave(chip.nn_version, width, conv.kernels.columns)
     height = chip.input_depth * interleave - conv.kernels.rows + 1
     height = min(height, interleave * chip.accumulator_depth, columns * scale, rules.max_height)
     if conv.stride > 1 and height % 2:
@@ -54,23 +55,6 @@ def choose_tile(conv: Convolution, chip: Chip) -> Tile:
     passes = ceil_div(conv.kernels.count, chip.nn_cores * most)
     superblocks = ceil_div(per_core, ceil_div(conv.kernels.count, passes * chip.nn_cores))
     return Tile(width, height, interleave, superblocks, ceil_div(per_core, superblocks))
-
-
-def _interleave_v7(width: int, kernel_columns: int) -> int:
-    """How many rows of a narrow tile share a line. The narrowest tiles get the smaller number; so it was replayed."""
-    extent = kernel_columns - 1 + width
-    if extent > 36:
-        return 1
-    base = 1 if width > 32 else 2 if width > 16 else 4 if width > 8 else 8
-    return min(base, 4) if extent > 18 else min(base, 2)
-
-
-def _interleave_v8(width: int, kernel_columns: int) -> int:
-    extent = kernel_columns - 1 + width
-    if extent > 36:
-        return 1
-    base = 1 if width > 32 else 2 if width > 16 else 4
-    return min(base, 2) if extent > 18 else base
 
 
 def _kernels_v7(conv: Convolution, depth: int, interleave: int, width: int, height: int) -> int:
@@ -91,12 +75,11 @@ def _kernels_v8(conv: Convolution, depth: int, interleave: int, width: int, heig
 class _Rules:
     """What differs between the generations of the NN unit."""
 
-    interleave: Callable[[int, int], int]
     kernels: Callable[[Convolution, int, int, int, int], int]
     max_height: int
 
 
 _RULES = {
-    7: _Rules(_interleave_v7, _kernels_v7, max_height=MAX_HEIGHT),
-    8: _Rules(_interleave_v8, _kernels_v8, max_height=4),  # a choice for speed on one network, no limit
+    7: _Rules(_kernels_v7, max_height=MAX_HEIGHT),
+    8: _Rules(_kernels_v8, max_height=4),  # a choice for speed on one network, no limit
 }

@@ -1,7 +1,40 @@
 # SPDX-License-Identifier: MIT
 """What jobs must do and move, and how long that takes."""
 
-from hornito.cost.duration import Rates, duration, rates_of
-from hornito.cost.work import Work, move_work, nn_work
+from hornito.cost.calibration import Calibration, Measured, calibrate
+from hornito.cost.columns import as_json, columns
+from hornito.cost.demand import Choices, Demand, Item, Target, choices_of, demand_of
+from hornito.cost.duration import Bound, Parts, Rates, duration, rates, rates_of
+from hornito.cost.estimate import Cost, Estimate, Range, estimate, total
+from hornito.cost.work import Tiling, Work, move_work, nn_work, side_by_side, tiling_of
 
-__all__ = ["Rates", "Work", "duration", "move_work", "nn_work", "rates_of"]
+__all__ = [
+    "Bound",
+    "Calibration",
+    "Choices",
+    "Cost",
+    "Demand",
+    "Estimate",
+    "Item",
+    "Measured",
+    "Parts",
+    "Range",
+    "Rates",
+    "Target",
+    "Tiling",
+    "Work",
+    "as_json",
+    "calibrate",
+    "choices_of",
+    "columns",
+    "demand_of",
+    "duration",
+    "estimate",
+    "move_work",
+    "nn_work",
+    "rates",
+    "rates_of",
+    "side_by_side",
+    "tiling_of",
+    "total",
+]

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hornito.compiler import Evidence
-from hornito.cost import Work
+from hornito.cost import Calibration, Measured, Work, calibrate
 from hornito.errors import BadInput
-from hornito.hardware.chips import CHIPS
+from hornito.hardware.chips import CHIPS, find_chip
 
 FORMAT = "hornito-doctor"
 VERSION = 1
@@ -109,6 +109,20 @@ class Report:
         if not self.patient.real:
             raise BadInput(f"{source}: is the report of an emulated device, which proves nothing of silicon")
         return Evidence(self.proven(), source)
+
+    def calibration(self, source: str) -> Calibration:
+        """What its times say of the chip's speed. Raises BadInput for a report of an emulated device, whose times are
+        those of its host; for one of an older Hornito, and for one with too few timed jobs."""
+        if not self.patient.real:
+            raise BadInput(f"{source}: is the report of an emulated device, whose times are those of its host")
+        timed = [job for job in self.jobs if job.verdict is Verdict.PASS and job.median]
+        if any(job.work.macs and not job.work.lane_macs for job in timed):
+            raise BadInput(f"{source}: was made by an older Hornito, which did not count all that a calibration needs")
+        measured = [Measured(job.work, (job.median or 0.0) / 1000) for job in timed]
+        try:
+            return calibrate(measured, find_chip(self.patient.chip), source)
+        except ValueError as error:
+            raise BadInput(str(error)) from None
 
     def as_json(self) -> dict[str, Any]:
         """For report.json."""

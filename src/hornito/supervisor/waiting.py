@@ -4,6 +4,7 @@ or when a signal wants its thread."""
 
 import contextlib
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -33,6 +34,7 @@ class Waiting:
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.calls: dict[int, _Waiter] = {}
+        self._lock = threading.Lock()
         self._ready: deque[int] = deque()
         self._next_look = 0.0
 
@@ -40,8 +42,10 @@ class Waiting:
         """Let ``call`` wait."""
 
         def happened() -> None:
-            self._ready.append(call.id)
-            os.eventfd_write(self.fd, 1)
+            with self._lock:  # a fence that is signalling can't be kept from calling, but we may have closed
+                if self.fd >= 0:
+                    self._ready.append(call.id)
+                    os.eventfd_write(self.fd, 1)
 
         if not self.calls:
             self._next_look = time.monotonic() + _LOOK
@@ -76,7 +80,9 @@ class Waiting:
     def close(self) -> None:
         for identity in list(self.calls):
             self._take(identity)
-        os.close(self.fd)
+        with self._lock:
+            os.close(self.fd)
+            self.fd = -1
 
     def _take(self, identity: int) -> Notification | None:
         waiter = self.calls.pop(identity, None)

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from hornito import __version__
 from hornito.hardware.chips import Chip
 from hornito.trace.recorder import Begun, Ended, Placed, Recorder, writes
 from hornito.trace.records import Header
@@ -32,12 +31,13 @@ _SWITCH = 0.0005  # seconds that a thread may keep the others from answering a c
 
 
 @contextlib.contextmanager
-def recording(path: str, chip: Chip, program: Sequence[str]) -> Iterator[Recorder]:
-    """Records to the file ``path`` until the block ends. Raises BadInput if it can't be written, at once or at the end.
+def recording(path: str, chip: Chip, program: Sequence[str], by: str) -> Iterator[Recorder]:
+    """Records ``program`` to the file ``path`` until the block ends; ``by`` whom.
 
+    Raises BadInput if it can't be written, at once or at the end.
     The device should end within the block: then it is recorded how its last jobs end.
     """
-    header = Header("supervisor", chip.name, tuple(program), time.time_ns(), f"hornito {__version__}")
+    header = Header("supervisor", chip.name, tuple(program), time.time_ns(), by)
     recorder = Recorder(TraceWriter(path, header))
     switch = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH)

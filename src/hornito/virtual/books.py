@@ -6,9 +6,10 @@ Whoever calls holds ``lock``, but for what says otherwise.
 
 import contextlib
 import errno
+import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from hornito.hardware.chips import Chip
 from hornito.uapi.etnaviv import GRANULE
@@ -28,6 +29,7 @@ from hornito.virtual.scheduler import Job, Scheduler
 from hornito.virtual.sync_files import SyncFiles
 from hornito.virtual.user_pages import UserPages
 
+_log = logging.getLogger(__name__)
 _FENCE_WRAP = 1 << 32
 
 
@@ -184,10 +186,8 @@ class Books:
         """The log says how it ended before anybody learns that it has. The worker calls it, without the lock."""
         self.recovery.recover(job)
         with self.lock:
-            for line in job.lines:
-                job.file.log.append(line)
-                if self.logged is not None:
-                    self.logged(line)
+            job.file.log.extend(job.lines)
+            self._tell_log(job.lines)
             del self._jobs[job.fence.number]
             if job.lines:
                 doom(job, self._jobs.values())
@@ -199,6 +199,15 @@ class Books:
             self._commands.give_back(job.address, job.pages)
             job.fence.signal(SIGNALLED if job.error is None else -errno.ECANCELED)
             self._tell_of_command_memory()
+
+    def _tell_log(self, lines: Iterable[str]) -> None:
+        if self.logged is None:
+            return
+        try:
+            for line in lines:
+                self.logged(line)
+        except Exception:  # a log is a help; the job's end must not depend on it
+            _log.exception("the kernel's log could not be told")
 
     def _wake_all(self) -> None:
         """Who waits asks again, and learns that the device is gone."""

@@ -139,8 +139,8 @@ class VirtualDevice:
 
     @property
     def coredumps(self) -> list[bytes]:
-        """The core dumps that were kept (format: hornito.uapi.coredump): of the first job that was killed, and of the
-        first after each ``rearm``."""
+        """The core dumps that nobody took by ``tell`` (format: hornito.uapi.coredump): of the first job that was
+        killed, and of the first after each ``rearm``."""
         return list(self._books.recovery.dumps)
 
     def rearm(self) -> None:

@@ -30,7 +30,7 @@ class Layer:
     window: Window
     target: Target
     shape: KernelShape
-    work: Work  # coefficients aside
+    descriptor: NNDescriptor
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ class NNUnit:
         convolution = prepare(
             weights, shape.outputs, shape.planes, shape.rows * shape.columns, ARITHMETIC[self._chip.nn_version].centre
         )
-        decoded = _Decoded(kept, convolution, layer.work + Work(coefficient_bytes=size, read=size))
+        decoded = _Decoded(kept, convolution, nn_work(layer.descriptor, size, self._chip))
         self._keep((key, address), decoded)
         return decoded
 
@@ -204,7 +204,7 @@ def _layer(words: NDArray[np.uint32], chip: Chip) -> Layer:
         *(d.kernels_per_core, d.coef_zero_point, plane, bool(d.depthwise)),
     )
     window, target = as_one_row(window, target)
-    return Layer(unread_y * d.in_image_x_stride + unread_x, window, target, shape, nn_work(d, 0, chip))
+    return Layer(unread_y * d.in_image_x_stride + unread_x, window, target, shape, d)
 
 
 def _fault(text: str) -> Fault:

@@ -24,7 +24,8 @@ Dumped = Callable[[bytes], None]
 
 class Recovery:
     """Deals with killed jobs of one device. ``armed``: the next one leaves a core dump, as once after the driver was
-    loaded; ``dumped`` is called with it, in the worker's thread, and must not call the device."""
+    loaded. ``dumped`` is called with it, in the worker's thread, and must not call the device; where nobody takes
+    it so, ``dumps`` keeps it."""
 
     def __init__(self, chip: Chip, pool_fd: int) -> None:
         self.armed = True
@@ -43,8 +44,9 @@ class Recovery:
         self.armed = False
         try:
             dump = core_dump(job, self._chip, self._fd)
-            self.dumps.append(dump)
-            if self.dumped is not None:
+            if self.dumped is None:
+                self.dumps.append(dump)
+            else:
                 self.dumped(dump)
         except Exception:  # a dump is a help; the job's end must not depend on it
             _log.exception("the core dump could not be kept")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hornito.cost import Work, move_work
+from hornito.cost import Work, move_work, side_by_side
 from hornito.hardware.tp import BYTES, COUNTED_LOOPS, TPDescriptor
 from hornito.virtual import kernels
 from hornito.virtual.faults import Fault
@@ -66,7 +66,6 @@ class TPUnit:
     def fetch(self, space: AddressSpace, addresses: tuple[int, ...]) -> ReadyMoves:
         """Read and check one job's descriptors. Raises Fault."""
         parts = []
-        work = Work()
         for number, address in enumerate(addresses):
             words = space.view(address, BYTES).view("<u4").copy()
             source, destination = int(words[_WORD_INPUT]), int(words[_WORD_OUTPUT])
@@ -82,8 +81,7 @@ class TPUnit:
             image = space.view(source + move.reads[0], move.reads[1] - move.reads[0])
             out = space.view(destination + move.writes[0], move.writes[1] - move.writes[0], write=True)
             parts.append(_Part(move, image, source + move.reads[0], out, destination + move.writes[0]))
-            work += move.work
-        return ReadyMoves(work, parts)
+        return ReadyMoves(side_by_side([part.move.work for part in parts]), parts)
 
     def execute(self, ready: ReadyMoves) -> None:
         """Move the bytes, one core after the other."""

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""What does an inference consist of, as far as time goes? Jobs, what stays on the CPU, copies and submissions."""
+
+import enum
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from hornito.cost.work import Work, move_work, nn_work, tiling_of
+from hornito.hardware.chips import Chip
+from hornito.hardware.nn import CachingMode, NNDescriptor
+from hornito.stream import NNJob, Submission, jobs_of
+
+
+class Target(enum.StrEnum):
+    """Who does it."""
+
+    NN = "NN"
+    TP = "TP"
+    CPU = "CPU"
+    COPY = "copy"  # the CPU, between its memory and the NPU's buffers
+    SUBMIT = "submit"  # kernel and interrupt
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the compiler chose for an NN job, as the descriptor states it. ``sram``: bytes of VIP SRAM that it takes;
+    ``zrl_bits``: None where the coefficients were not looked into."""
+
+    tile: str = ""
+    superblocks: int = 0
+    zrl_bits: int | None = None
+    image_caching: str = ""
+    kernel_caching: str = ""
+    sram: int = 0
+
+
+NO_CHOICES = Choices()
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that takes time. ``operator``: what it is for, as the model names it; ``name``: the job's own kind;
+    ``real_macs``: of the layer, of which ``work.macs`` is what the hardware is given; ``elements`` that the CPU reads
+    and writes; ``bytes`` that it copies."""
+
+    target: Target
+    operator: str
+    name: str
+    work: Work = Work()
+    real_macs: int = 0
+    elements: int = 0
+    bytes: int = 0
+    choices: Choices = NO_CHOICES
+
+
+@dataclass(frozen=True)
+class Demand:
+    """All of an inference, or of a recording. ``memory``: bytes of the NPU's buffers by what they hold, all of which
+    live at the same time; ``estimated``: the chip's coefficient format is unproven, and their size a guess."""
+
+    title: str
+    items: tuple[Item, ...]
+    memory: dict[str, int] = field(default_factory=dict)
+    estimated: bool = False
+
+
+def choices_of(descriptor: NNDescriptor, chip: Chip, zrl_bits: int | None = None) -> Choices:
+    """What an NN descriptor says of its tiling and caching."""
+    d = descriptor
+    tiling = tiling_of(d, chip)
+    kernels, image = CachingMode(d.kernel_caching_mode), CachingMode(d.image_caching_mode)
+    sram = 0
+    if kernels is not CachingMode.NONE:
+        sram += max(d.kernel_cache_end_address - d.kernel_cache_start_address, 0)
+    if image is not CachingMode.NONE:
+        sram += max(d.image_cache_end_address - d.image_cache_start_address, 0)
+    return Choices(
+        f"{d.out_image_tile_x_size}x{d.out_image_tile_y_size}",
+        tiling.superblocks,
+        zrl_bits,
+        image.name.lower(),
+        kernels.name.lower(),
+        sram,
+    )
+
+
+def demand_of(submissions: Sequence[Submission], chip: Chip, title: str) -> Demand:
+    """What anyone's submissions want of a chip. Raises BadStream for a trigger that points at no descriptor."""
+    items: list[Item] = []
+    memory: dict[str, int] = {}
+    for number, submission in enumerate(submissions):
+        own = list(_items(submission, chip, f"submission {number}"))
+        if not own:
+            continue
+        items += [Item(Target.SUBMIT, f"submission {number}", "SUBMIT"), *own]
+        for buffer in submission.buffers:
+            memory[buffer.kind.value] = memory.get(buffer.kind.value, 0) + buffer.size
+    return Demand(title, tuple(items), memory)
+
+
+def _items(submission: Submission, chip: Chip, where: str) -> Iterator[Item]:
+    for number, job in enumerate(jobs_of(submission)):
+        place = f"{where}, job {number}"
+        if isinstance(job, NNJob):
+            work = nn_work(job.descriptor, job.coefficient_bytes, chip)
+            yield Item(Target.NN, place, "NN", work, choices=choices_of(job.descriptor, chip))
+        else:
+            yield Item(Target.TP, place, "TP", move_work(job.descriptors))

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""Are relations found where they are, and none where there are none?"""
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hornito.trace.infer import Kind, Relation, bit_ranges, guess, relate
+
+ONE_TO_NINE = [Fraction(number) for number in range(1, 10)]
+
+
+def of(function: Callable[[int], int], parameters: list[Fraction] = ONE_TO_NINE, width: int = 32) -> Relation | None:
+    return relate(parameters, [function(int(parameter)) for parameter in parameters], width)
+
+
+@settings(deadline=None)
+@given(
+    st.integers(-1000, 1000).filter(bool),
+    st.integers(-1000, 1000),
+    st.lists(st.integers(0, 300), min_size=3, max_size=12, unique=True),
+)
+def test_every_affine_relation_is_found(slope: int, start: int, values: list[int]) -> None:
+    parameters = [Fraction(value) for value in values]
+    found = relate(parameters, [slope * value + start for value in values])
+    assert found == Relation(Kind.AFFINE, (Fraction(slope), Fraction(start)), len(values) - 2)
+
+
+@pytest.mark.parametrize(
+    "function,kind,text",
+    [
+        (lambda p: p, Kind.AFFINE, "p"),
+        (lambda p: 3 * p - 1, Kind.AFFINE, "3 * p - 1"),
+        (lambda p: 20 - p, Kind.AFFINE, "-p + 20"),
+        (lambda p: p * p, Kind.SQUARE, "p^2"),
+        (lambda p: 2 * p * p - p + 7, Kind.SQUARE, "2 * p^2 - p + 7"),
+        (lambda p: 1 << p, Kind.POWER, "2^p"),
+        (lambda p: 3 << (2 * p), Kind.POWER, "3 * 2^(2 * p)"),
+    ],
+)
+def test_simple_relations_are_told_as_formulas(function: Callable[[int], int], kind: Kind, text: str) -> None:
+    found = of(function)
+    assert found is not None
+    assert (found.kind, found.text("p"), found.confidence) == (kind, text, "strong")
+
+
+def test_logarithms_are_found_of_any_unit() -> None:
+    scales = [Fraction("0.05") * 2**number for number in range(4)]
+    found = relate(scales, [24, 25, 26, 27])
+    assert found is not None
+    assert (found.kind, found.text("s"), found.confidence) == (Kind.LOGARITHM, "log2(s / 0.05) + 24", "fair")
+    found = relate([Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(4)], [9, 8, 7, 5])
+    assert found is not None
+    assert found.text("s") == "-log2(s) + 7"
+
+
+def test_fields_that_wrap_or_have_a_sign_are_affine() -> None:
+    signed = of(lambda p: -p % 8, ONE_TO_NINE[:4], 3)
+    assert signed is not None and signed.text("p") == "-p modulo 2^3" or signed == of(lambda p: 8 - p, ONE_TO_NINE[:4])
+    wraps = of(lambda p: (5 * p + 3) % 16, width=4)
+    assert wraps is not None
+    assert wraps.text("p") == "5 * p + 3 modulo 2^4"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda p: min(p, 5),
+        lambda p: -(-p // 3),
+        lambda p: p & 1,
+        lambda p: p ^ 3,
+        lambda p: p if p < 8 else 0,
+        lambda p: (p * 37) % 11,
+        lambda p: max(512, p * 100),
+        lambda p: p * p * p,
+    ],
+)
+def test_what_is_not_simple_is_not_made_so(function: Callable[[int], int]) -> None:
+    assert of(function) == Relation(Kind.DEPENDS)
+
+
+def test_two_values_prove_nothing() -> None:
+    two = [Fraction(4), Fraction(8)]
+    assert relate(two, [4, 8]) == Relation(Kind.DEPENDS)
+    for values, text in (([4, 8], "p"), ([12, 24], "3 * p"), ([3, 7], "p - 1"), ([6, 2], "-p + 10")):
+        found = guess(two, values)
+        assert found is not None
+        assert (found.text("p"), found.confidence) == (text, "a guess")
+    assert guess(two, [5, 17]) is None
+    assert guess(two, [5, 5]) is None
+
+
+def test_constants_and_contradictions() -> None:
+    assert of(lambda p: 7) is None
+    assert relate([Fraction(1), Fraction(1), Fraction(2)], [3, 4, 5]) == Relation(Kind.DEPENDS)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=4, max_size=9, unique=True))
+def test_what_is_claimed_holds(values: list[int]) -> None:
+    """Of any values at all: a claim says all of them again."""
+    parameters = ONE_TO_NINE[: len(values)]
+    found = relate(parameters, values)
+    if found is not None and found.kind is Kind.AFFINE and found.width is None:
+        slope, start = found.coefficients
+        assert [slope * parameter + start for parameter in parameters] == values
+
+
+def test_fields_are_found_among_bits() -> None:
+    """Two that follow the parameter, one that does not, bits that stay."""
+    words = [int(p) << 6 | (4 * int(p) + 1) << 19 | min(int(p), 3) << 28 | 0x21 for p in ONE_TO_NINE]
+    found = bit_ranges(ONE_TO_NINE, words)
+    assert [(high, low, relation.kind) for high, low, relation in found] == [
+        (9, 6, Kind.AFFINE),
+        (24, 21, Kind.AFFINE),
+        (29, 28, Kind.DEPENDS),
+    ]
+
+
+def test_bits_of_few_values_are_no_fields() -> None:
+    assert bit_ranges(ONE_TO_NINE[:3], [1, 2, 3]) == [(1, 0, Relation(Kind.DEPENDS))]
