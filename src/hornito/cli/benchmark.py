@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
         loaded = time.perf_counter()
         interpreter.allocate_tensors()
         compiled = time.perf_counter()
+        modelled = _estimate(options, interpreter.plan) if wanted else None
         runners = {"npu" if interpreter.plan is not None else "cpu": interpreter}
         if options.compare and interpreter.plan is not None:
             # One thread unless asked otherwise: what the virtual NPU has, and a board's CPU is to be beaten by three.
@@ -56,7 +57,6 @@ def run(options: argparse.Namespace) -> int:
             runners["cpu"] = other
         measured = _measure(runners, options.warmup_runs, options.count)
         device = device_line(interpreter)
-        modelled = _estimate(options, interpreter.plan) if wanted else None
     times = {"load": 1000 * (loaded - begin), "compile": 1000 * (compiled - loaded)}
     figures = {name: _figures(latencies) for name, latencies in measured.items()}
     result: dict[str, Any] = {"model": str(model), "device": device, "times_ms": times, "latency_ms": figures}

@@ -4,6 +4,7 @@
 import argparse
 import csv
 import io
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,15 @@ def demand_of_plan(compiled: "Compiled") -> "Demand":
     return demand(compiled)
 
 
+def chip_of_recording(path: str) -> "Chip":
+    """The chip that a recording says it is for, or the usual one. Raises BadInput."""
+    from hornito.hardware.chips import CHIPS, DEFAULT_CHIP, find_chip
+    from hornito.trace.load import load
+
+    name = load(path).header.chip
+    return next((chip for chip in CHIPS if chip.name == name), None) or find_chip(DEFAULT_CHIP)
+
+
 def demand_of_recording(path: str, chip: "Chip") -> "Demand":
     """What the submissions of a file want. Raises BadInput."""
     from hornito.cost import demand_of
@@ -78,8 +88,9 @@ def demand_of_recording(path: str, chip: "Chip") -> "Demand":
     from hornito.trace.submissions import to_submission
 
     recording = load(path)
+    title = f"{os.path.basename(path)}, {chip.name}, recorded"
     try:
-        found = demand_of([to_submission(recording, submit) for submit in recording.submits()], chip, path)
+        found = demand_of([to_submission(recording, submit) for submit in recording.submits()], chip, title)
     except BadStream as error:
         raise BadInput(f"{path}: {error}") from error
     if not found.items:
@@ -125,12 +136,13 @@ def _cells(cost: Any) -> tuple[str, ...]:
 def summary(estimate: "Estimate", found: "Calibration | None") -> list[str]:
     """The totals, what they rest on, and what they hang on."""
     work, total = estimate.work, estimate.total
+    real = sum(cost.item.real_macs for cost in estimate.costs)
     memory = ", ".join(f"{kind} {size:,}" for kind, size in sorted(estimate.demand.memory.items()))
     lines = [
         f"time: {total.text()}; {_shares(estimate.by_target, total.seconds)}",
         f"bound: {_shares(estimate.by_bound, total.seconds)}",
-        f"MACs: {sum(cost.item.real_macs for cost in estimate.costs):,} in the model, {work.macs:,} as the NN unit is "
-        f"given them; utilisation of its highest rate {100 * estimate.utilisation:.0f} % while the NPU works",
+        f"MACs: {f'{real:,} in the model, ' if real else ''}{work.macs:,} as the NN unit is given them; utilisation of "
+        f"its highest rate {100 * estimate.utilisation:.0f} % while the NPU works",
         f"memory bus: {work.read:,} bytes read ({work.coefficient_reads:,} of coefficients, which have "
         f"{work.coefficient_bytes:,}), {work.written:,} written; {work.cached:,} from on-chip SRAM instead",
         f"peak memory: {estimate.peak_memory:,} bytes ({memory})",

@@ -48,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
     from hornito.model import find_model, read_model
 
     wanted = estimates.wants_estimate(options) or options.against
+    if not wanted and estimates.is_recording(options.model):
+        raise BadInput(f"{options.model}: is a recording, not a model; 'hornito plan' can --estimate those")
     if wanted and estimates.is_recording(options.model):
         return _recording(options)
     graph = read_model(find_model(options.model))
@@ -92,15 +94,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _recording(options: argparse.Namespace) -> int:
     """An estimate of a file of submissions, whoever made them."""
-    chip = plan_options(options).chip
-    if options.against:
-        if not estimates.is_recording(options.against):
-            raise BadInput(f"--against {options.against}: a recording is compared with a recording (.npz, .trace)")
-        names = [options.model, options.against]
-    else:
-        names = [options.model]
-    board = estimates.calibration(options, chip)
-    made = [estimates.estimated(estimates.demand_of_recording(name, chip), chip, board) for name in names]
+    if options.against and not estimates.is_recording(options.against):
+        raise BadInput(f"--against {options.against}: a recording is compared with a recording (.npz, .trace)")
+    made, boards = [], []
+    for name in filter(None, (options.model, options.against)):
+        chip = plan_options(options).chip if options.chip else estimates.chip_of_recording(name)
+        boards.append(estimates.calibration(options, chip))
+        made.append(estimates.estimated(estimates.demand_of_recording(name, chip), chip, boards[-1]))
+    board = boards[0]
     estimates.show(options, made, board)
     return 0
 

@@ -12,10 +12,13 @@ from hornito.stream.annotate import words_at
 from hornito.stream.submission import Buffer, BufferKind, Submission
 from hornito.stream.walker import LoadState, walk
 
+_UNIT = 64  # bytes that coefficients are aligned to
+
 
 @dataclass(frozen=True)
 class NNJob:
-    """A convolution: its descriptor, and the size of its coefficient buffer in bytes."""
+    """A convolution: its descriptor, and the size of its coefficients in bytes. Where they end nobody says: drivers
+    make buffers larger than need be, so zeros at a buffer's end are taken for unused."""
 
     descriptor: NNDescriptor
     coefficient_bytes: int
@@ -49,8 +52,15 @@ def jobs_of(submission: Submission) -> Iterator[Job]:
 
 
 def _nn_job(submission: Submission, descriptor: NNDescriptor) -> NNJob:
-    buffer = _buffer(submission, descriptor.kernel_address << KERNEL_ADDRESS_SHIFT)
-    return NNJob(descriptor, buffer.size if buffer is not None and buffer.kind is BufferKind.COEFFICIENTS else 0)
+    address = descriptor.kernel_address << KERNEL_ADDRESS_SHIFT
+    buffer = _buffer(submission, address)
+    if buffer is None or buffer.kind is not BufferKind.COEFFICIENTS:
+        return NNJob(descriptor, 0)
+    offset = address - buffer.address
+    if buffer.data is None:
+        return NNJob(descriptor, buffer.size - offset)
+    used = len(bytes(buffer.data[offset:]).rstrip(b"\0"))
+    return NNJob(descriptor, min(-(-used // _UNIT) * _UNIT, buffer.size - offset))
 
 
 def _buffer(submission: Submission, address: int) -> Buffer | None:
