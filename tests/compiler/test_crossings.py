@@ -5,11 +5,12 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornito.compiler import Level, Options, Unit, compile_graph, crossings, make_plan, outlook, rows
-from hornito.compiler.crossings import MOST_OPERATORS, cost, fewest_crossings
+from hornito.compiler.crossings import MOST_OPERATORS, _Network, cost, fewest_crossings
 from hornito.compiler.partition import Group, group_of, partition
 from hornito.compiler.plan import NpuPart
 from hornito.model import Graph, ModelBuilder, Value, affine
@@ -73,6 +74,37 @@ def test_groups_run_in_order_hold_each_operator_once_and_cross_no_more_than_befo
         known.update(group.outputs)
     assert known.issuperset(graph.outputs)
     assert numbers(groups) == numbers(fewest_crossings(graph, refused(graph)))
+
+
+@settings(deadline=None, max_examples=60)
+@given(networks, st.booleans())
+def test_costs_that_are_added_up_are_those_of_the_groups(choices: Choices, accepted_first: bool) -> None:
+    graph = network(choices)
+    search = _Network(graph, refused(graph), accepted_first)
+    earliest = search.earliest()
+    for layers in (earliest, search.latest(max(earliest) + 2), search.improved(earliest)):
+        assert search.cost(layers) == cost(search.groups(layers), graph)
+
+
+# Networks on which the search needs each of its beginnings, and its moves: with one left out the cost is higher.
+@pytest.mark.parametrize(
+    ("kinds", "sources", "expected"),
+    [
+        ("NCCNC", (43, 48, 70, 24, 16, 5, 6, 9, 16, 51), (4, 1, 256)),  # the CPU begins
+        ("NCCNNNCNNN", (32, 87, 66, 25, 54, 35, 32, 72, 3, 83, 75, 74, 89, 4, 76, 36, 45, 87, 38, 92), (9, 2, 576)),
+        ("CNNNNCNN", (69, 18, 72, 48, 28, 63, 90, 48, 20, 76, 94, 38, 53, 2, 39, 62), (9, 2, 576)),  # moves
+        ("NCNNNNCCCN", (84, 0, 90, 91, 75, 71, 8, 24, 94, 17, 21, 52, 36, 77, 34, 10, 54, 24, 8, 33), (7, 2, 448)),
+        ("NNCNNNCCN", (23, 12, 39, 77, 78, 18, 57, 40, 69, 10, 85, 87, 96, 52, 27, 60, 61, 81), (8, 2, 512)),
+    ],
+)
+def test_search_begins_at_all_ends_and_moves(kinds: str, sources: Sequence[int], expected: tuple[int, ...]) -> None:
+    graph = network(list(zip((kind == "N" for kind in kinds), sources[::2], sources[1::2], strict=True)))
+    assert cost(fewest_crossings(graph, refused(graph)), graph) == expected
+
+
+def test_cost_counts_tensors_then_segments_then_bytes() -> None:
+    graph = made(lambda b: [npu(b, cpu(b, npu(b, image(b))))])
+    assert cost(partition(graph, refused(graph)), graph) == (4, 2, 256)
 
 
 def _best(graph: Graph) -> int:

@@ -4,11 +4,14 @@
 import dataclasses
 from collections.abc import Sequence
 
+import pytest
+
 from hornito.bits import Confidence
 from hornito.compiler import Evidence, Level, Options, Trust, compile_graph, keys, make_plan, rows
+from hornito.compiler.evidence import Basis
 from hornito.compiler.operators import LOWERINGS
 from hornito.compiler.rules import guesses
-from hornito.hardware.chips import find_chip
+from hornito.hardware.chips import CHIPS, Chip, CoefficientFormat, find_chip
 from hornito.hardware.nn import NNDescriptor
 from hornito.model import ModelBuilder, Value
 from tests.compiler.networks import CHIP, Layer, made
@@ -40,6 +43,19 @@ def test_every_way_says_where_its_evidence_is_from() -> None:
     assert all(way.basis.source for ways in LOWERINGS.values() for way in ways)
 
 
+@pytest.mark.parametrize("chip", [chip for chip in CHIPS if chip.coefficient_format is not CoefficientFormat.UNPROVEN])
+def test_silicon_is_what_the_reference_driver_s_boards_have_alone(chip: Chip) -> None:
+    options, graph = Options(chip), Layer(8, 8).graph()
+    plan = make_plan(graph, options)
+    seen = chip.name in (find_chip("a311d").name, find_chip("imx8mp").name)
+    assert plan.evidence[0].trust is (Trust.SILICON if seen else Trust.INFERRED)
+    assert ("no board with this chip" in plan.evidence[0].source) is not seen
+    marked = {"unproven on silicon" in row.reason for row in rows(compile_graph(graph, options))}
+    assert marked == {not seen}
+    proven = dataclasses.replace(options, evidence=Evidence(frozenset(plan.keys[0]), "report 9"))
+    assert make_plan(graph, proven).evidence[0].trust is Trust.SILICON
+
+
 def test_proof_of_a_key_takes_the_mark_from_its_jobs() -> None:
     graph = TALL.graph()
     plan = make_plan(graph, WIDE)
@@ -48,6 +64,14 @@ def test_proof_of_a_key_takes_the_mark_from_its_jobs() -> None:
     assert make_plan(graph, proven).evidence[0].source == "report 7"
     marks = [[row.reason for row in rows(compile_graph(graph, options))] for options in (WIDE, proven)]
     assert set(marks[0]) == {"unproven on silicon"} and set(marks[1]) == {""}
+
+
+def test_all_keys_of_a_job_must_be_proven() -> None:
+    own, other = Basis(Trust.INFERRED, "databook"), Basis(Trust.SILICON, "the driver's CI")
+    evidence = Evidence(frozenset(("a", "b")), "report 7")
+    assert evidence.basis(own, ("a", "b")) == Basis(Trust.SILICON, "report 7")
+    assert evidence.basis(own, ("a", "c")) is own
+    assert evidence.basis(other, ("a",)) is other  # what is known anyway keeps its source
 
 
 def test_proof_of_another_key_or_chip_changes_nothing() -> None:

@@ -2,6 +2,7 @@
 """Are our submissions those of the reference driver, bit for bit, and do they differ only where that is wrong?"""
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hornito.stream import Submission, read_archive
 from tests.compiler import goldens
 from tests.compiler.comparison import archive_differences
 
+ROOT = Path(__file__).parent.parent.parent
 # Single ADDs of two inputs of the model: the reference driver takes both as planes, which they are not.
 UNTURNED_ADDS = [f"mobiledet-{number}" for number in ("008", "014", "022", "032", "038", "060", "064", "068")]
 UNTURNED_ADDS += [f"yolox-{number}" for number in ("020", "026", "038")]
@@ -85,10 +87,23 @@ def test_submissions_differ_only_where_silicon_fails(shared: Path, verdict: str,
             # 5x5 kernels on one small plane, left unsplit by the reference driver.
             assert all(" weight of output " in line for line in found), case
         assert archive_differences(_submissions(folder, case, True), theirs, goldens.CHIP) == []
-    if verdict == "pass":
-        assert same == set(cases)
-    else:
-        assert {case for case in same if not case.startswith("add")} == set()
+    assert same == (set(cases) if verdict == "pass" else set())
+
+
+def test_page_of_fidelity_lists_every_file_that_differs() -> None:
+    page = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8")
+    listed = page.partition("### Files that differ")[2].partition("\n## ")[0]
+    names = {*UNTURNED_ADDS, WRONG_OFFSET, *WITH_WRONG_PARTS}
+    assert {
+        word for word in re.findall(r"`([a-z0-9_-]+)`", listed) if word.startswith(("mob", "yolox", "ssd"))
+    } == names
+
+
+def test_page_of_fidelity_lists_every_case_that_fails_on_silicon(shared: Path) -> None:
+    page = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8")
+    _, verdicts = _verdicts(shared)
+    listed = set(re.findall(r"`((?:add|conv|dwconv)-i[a-z0-9-]+)`", page))
+    assert listed == {case for case, found in verdicts.items() if found == "fail"}
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,14 @@ def test_sums_of_weights_are_kept() -> None:
     ]
 
 
+def test_what_rounding_a_bias_adds_counts() -> None:
+    """At twice its scale the second channel's weights are whole, and its bias lies between two steps."""
+    layer = Kernels(np.full((2, 1, 1, 2), ZERO + 6, np.uint8), np.zeros(2, np.int64), 1, ZERO, np.array([0, 7]))
+    scales = Scales(1.0, (0.5, 0.25), 1.0, 0)
+    (group,) = group_channels(layer, scales, 1.0)
+    assert group.worst == group.spread == 0.5 * 0.5
+
+
 def test_channels_far_below_are_computed_anew_in_runs() -> None:
     layer = kernels(7, 8, 3)
     scales = Scales(0.05, (0.01, 1e-5, 1e-5, 0.01, 0.009, 1.1e-5, 0.01), 1e-4, 128)

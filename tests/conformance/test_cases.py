@@ -60,6 +60,16 @@ def test_sample_depends_on_its_seed_alone_and_has_every_family() -> None:
     assert {case.family for case in sample(CASES, 100, 3)} == {case.family for case in CASES}
 
 
+def test_sample_as_large_as_there_are_families_has_one_of_each() -> None:
+    families = {case.family for case in CASES}
+    assert {case.family for case in sample(CASES, len(families), 1)} == families
+
+
+@pytest.mark.parametrize("size", [1, 20, 50])
+def test_sample_smaller_than_the_families_has_as_many_as_it_can(size: int) -> None:
+    assert len({case.family for case in sample(CASES, size, 3)}) == size
+
+
 @pytest.mark.parametrize("size", [1, 5, len(CASES), len(CASES) + 1])
 def test_samples_of_every_size(size: int) -> None:
     assert len(sample(CASES, size, 1)) == min(size, len(CASES))

@@ -3,7 +3,8 @@
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from hornito.compiler import Level, Options, Plan, make_plan
+from hornito.compiler.operators import MOVES
 from hornito.conformance import Case, Result, Status, all_cases, differences
 from hornito.conformance.case import Scope
 from hornito.conformance.differences import Array, error_bounds, tolerance
@@ -20,6 +22,7 @@ from hornito.conformance.noise import mersenne_words, reference_noise
 from hornito.errors import BadInput
 from hornito.model import ModelBuilder, Padding, Pool2DOptions, Value, affine, per_axis, read_model
 from hornito.model.draw import Draw
+from hornito.runtime.litert import CpuModel
 from tests.conformance.fakes import OPTIONS, Fake, off_by
 
 WIDE = Options(OPTIONS.chip, Level.WIDE)
@@ -135,6 +138,57 @@ def test_large_operators_fail_only_by_the_reference_kernels(monkeypatch: pytest.
     monkeypatch.setattr(differences, "LARGE", 0)
     assert judge(CONVOLUTION, OPTIONS, Fake(), 1).status is Status.PASS
     assert judge(CONVOLUTION, OPTIONS, Fake({"CONV_2D": off_by(2)}), 1).status is Status.FAIL
+
+
+def test_large_operators_pass_by_the_reference_kernels_though_the_optimised_ones_differ(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    class Astray(CpuModel):
+        def run(self, inputs: Sequence[Array]) -> list[Array]:
+            (found,) = super().run(inputs)
+            return [np.where(found > 127, found - 9, found + 9)]
+
+    def litert(model: bytes, resolver: str) -> CpuModel:
+        asked.append(resolver)
+        return (Astray if resolver == differences.OPTIMISED else CpuModel)(model, "model", 1, trusted=True)
+
+    monkeypatch.setattr(differences, "LARGE", 0)
+    monkeypatch.setattr(differences, "litert", litert)
+    assert judge(CONVOLUTION, OPTIONS, Fake(), 1).status is Status.PASS
+    assert asked == [differences.OPTIMISED, differences.REFERENCE]
+
+
+def test_differences_count_what_lies_beyond_the_tolerance_in_all_outputs() -> None:
+    operator = read_model(CONVOLUTION.make(Draw("any", 1))).operators[0]
+    near, far = np.array([10, 13, 12], np.uint8), np.array([0, 255], np.uint8)
+    pairs = [(far, far[::-1]), (near, np.array([10, 10, 10], np.uint8))]
+    found = differences.measure(operator, pairs, 2, {})
+    assert (found.worst, found.wrong, found.elements, found.excess) == (255, 3, 5, 253)
+
+
+def test_floats_are_compared_in_33rds_rounded_up() -> None:
+    operator = read_model(CONVOLUTION.make(Draw("any", 1))).operators[0]
+    found = differences.measure(operator, [(np.array([1.5, 0.99]), np.array([1.0, 1.0]))], 1, {})
+    assert (found.worst, found.wrong) == (17, 1)
+
+
+@pytest.mark.parametrize("kind", sorted(MOVES))
+def test_moves_of_bytes_may_not_differ_at_all(kind: str) -> None:
+    graph = read_model(CONVOLUTION.make(Draw("any", 1)))
+    assert tolerance(graph, replace(graph.operators[0], kind=kind)) == 0
+    assert tolerance(graph, graph.operators[0]) == 1
+
+
+def test_signed_networks_are_fed_signed_bytes() -> None:
+    builder = ModelBuilder()
+    image = builder.input("image", (1, 2, 2, 1), np.int8, quantization=affine(1.0))
+    weights = np.full((1, 1, 1, 1), 2, np.int8)
+    builder.output(builder.conv2d(image, weights, [0], weights_quantization=affine(1.0), quantization=affine(2.0)))
+    model = builder.build()
+    case = Case("N.Whole", "N", lambda draw: model, scope=Scope.RESULTS, tolerance=8)
+    assert judge(case, OPTIONS, Fake(), 1).status is Status.PASS
 
 
 def network(layers: int) -> bytes:

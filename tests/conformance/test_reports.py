@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hornito.conformance import Report, Status, all_cases, compare, junit, page, read_list
+from hornito.conformance.expectations import Comparison
 from hornito.errors import BadInput
 from tests.conformance.fakes import result
 
@@ -108,6 +109,7 @@ def test_comparison_names_what_is_not_as_listed() -> None:
     )
     assert (found.improved, found.broken, found.unknown) == (("a/1",), ("c/1",), ("nothing",))
     assert not found.as_expected
+    assert not Comparison(("a/1",), (), ()).as_expected and not Comparison((), ("c/1",), ()).as_expected
     assert compare(RESULTS, ["a/3", "c/1", "b/1"], ["a/3"]).as_expected
 
 

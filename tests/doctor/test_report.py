@@ -2,6 +2,7 @@
 """Reports in files: what is written is read again, and what is broken is refused in one line."""
 
 import copy
+import dataclasses
 import io
 import json
 import os
@@ -80,6 +81,11 @@ def test_report_proves_keys_whose_jobs_all_passed() -> None:
     assert REPORT.evidence("R").proven == {f"{CHIP}/CONV_2D/proven/uint8"}
 
 
+def test_a_report_passes_if_there_are_jobs_and_all_passed() -> None:
+    passed = [dataclasses.replace(REPORT, jobs=jobs).passed for jobs in ((), (GOOD,), JOBS)]
+    assert passed == [False, True, False]
+
+
 def refused(path: Path) -> str:
     with pytest.raises(BadInput) as caught:
         read_report(path)
@@ -115,6 +121,8 @@ def test_report_that_says_it_is_huge_is_not_read(tmp_path: Path) -> None:
         (("version",), 2, "has version 2; this Hornito reads 1"),
         (("device", "chip"), "gpu", "of the chip 'gpu', which this Hornito does not know"),
         (("device", "real"), 1, "device.real is 1; expected true or false"),
+        (("device", "pipe"), True, "device.pipe is True; expected a whole number from 0"),
+        (("seconds",), float("inf"), "seconds is inf; expected a number from 0"),
         (("device", "pipe"), -1, "device.pipe is -1; expected a whole number from 0"),
         (("device", "parameters", "GPU_MODEL"), 1 << 65, "parameters.GPU_MODEL is"),
         (("jobs", 0, "verdict"), "fine", "jobs[0].verdict is 'fine'"),

@@ -2,6 +2,7 @@
 """Are detectors recognised by their outputs, and are their tensors read as what they mean?"""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,42 @@ def test_threshold_itself_is_enough() -> None:
     detector = Yolox(32, 32, 1, (head,))
     assert len(detector.decode([output], 32, 32, 0.25)[0]) == 1
     assert len(detector.decode([output], 32, 32, 0.2501)[0]) == 0
+
+
+def test_threshold_itself_is_enough_for_an_ssd_and_equal_scores_keep_their_order() -> None:
+    count = 40
+    places = np.tile([0.0, 0.0, 1.0, 1.0], (1, count, 1))
+    scores = np.where(np.arange(count) % 2, 0.5, 0.25)[np.newaxis]
+    outputs = [places, np.arange(count)[np.newaxis], scores, np.array([float(count)])]
+    _, _, classes = Ssd(8, 8, count).decode(outputs, 10, 10, 0.25)
+    assert classes.tolist() == [*range(1, count, 2), *range(0, count, 2)]
+    assert len(Ssd(8, 8, count).decode(outputs, 10, 10, 0.2501)[0]) == count // 2
+
+
+@pytest.mark.parametrize(("apart", "kept"), [(3.5, 1), (4.0, 2)])
+def test_yolox_takes_boxes_for_the_same_that_overlap_by_more_than_its_default(apart: float, kept: int) -> None:
+    """Two boxes of 10 by 10: they overlap by (10 - d) / (10 + d), 0.48 and 0.43."""
+    size = math.log(10 / 8)
+    output = np.array([[[[0.0, 0.5, size, size, 1, 1], [apart / 8 - 1, 0.5, size, size, 1, 1]]]], np.float32)
+    detector = Yolox(64, 64, 1, (Head(8, None, logits=False),))
+    assert len(detector.decode([output], 64, 64, 0.5)[0]) == kept
+
+
+def test_boxes_of_absurd_size_stay_numbers() -> None:
+    output = np.array([[[[0.5, 0.5, 1000, 1000, 1, 1]]]], np.float32)
+    boxes, _, _ = Yolox(32, 32, 1, (Head(32, None, logits=False),)).decode([output], 32, 32, 0.5)
+    assert np.all(np.isfinite(boxes)) and boxes[0, 2] > 1e9
+
+
+def test_heads_without_classes_are_no_yolox() -> None:
+    builder = ModelBuilder()
+    builder.input("image", (1, 32, 64, 3), np.uint8, quantization=affine(1.0))
+    for side in (8, 16, 32):
+        head = builder.input(f"head {side}", (1, 32 // side, 64 // side, 5), np.uint8, quantization=affine(1.0))
+        builder.output(head)
+    graph = read_model(builder.build())
+    with pytest.raises(Unsupported, match="no detector's"):
+        find_detector(replace(graph, inputs=graph.inputs[:1]))
 
 
 def test_outputs_that_are_no_numbers_are_refused() -> None:

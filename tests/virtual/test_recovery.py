@@ -17,14 +17,16 @@ from hornito.hardware.chips import find_chip
 from hornito.hardware.registers import FrontEndState
 from hornito.uapi import coredump
 from hornito.uapi.coredump import SectionType
-from hornito.uapi.etnaviv import GEM_NEW, GET_PARAM, SubmitFlag
+from hornito.uapi.etnaviv import GEM_NEW, GET_PARAM, WAIT_FENCE, SubmitFlag, WaitFence
+from hornito.virtual.caller import OwnProcess
 from hornito.virtual.faults import Died
+from hornito.virtual.fences import Pending
 from hornito.virtual.injection import FaultPlan
 from hornito.virtual.kernel import VirtualKernel
 from hornito.virtual.process import ProcessExecutor
 from hornito.virtual.timeline import Counters, Timeline
 from tests.fake_executor import BLOCK, COPY, LAST, NOTHING, TOUCH, FakeExecutor, lasting
-from tests.virtual.client import SOFTPIN, VA, WC, Client, fails
+from tests.virtual.client import SOFTPIN, VA, WC, Client, after, fails
 from tests.virtual.machine import as_bytes, tp_stream
 from tests.virtual.machine import executor as real_executor
 from tests.virtual.test_page_tables import walk
@@ -217,6 +219,20 @@ def test_lost_device_says_so_to_all_who_call_and_wait(make: Make, executor: Fake
     waiter.join(20)
     assert codes == [errno.ENODEV]
     fails(errno.ENODEV, lambda: GET_PARAM(kernel, other.fd, param=1))
+    kernel.close(client.fd)
+
+
+def test_a_lost_device_wakes_who_waits_for_a_fence(make: Make) -> None:
+    device = (kernel := make("lost@2")).device
+    client, other = Client(kernel), device.open()
+    call = WaitFence(fence=client.submit((BLOCK,)).fence, timeout=after(1000))
+    with pytest.raises(Pending) as waits:
+        device.call(other, WAIT_FENCE.number, call, OwnProcess())
+    woken = threading.Event()
+    waits.value.signal.when_signalled(woken.set)
+    fails(errno.ENODEV, lambda: client.submit((NOTHING,)))
+    assert woken.is_set()
+    os.close(other.client_fd)
     kernel.close(client.fd)
 
 

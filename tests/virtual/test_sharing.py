@@ -19,7 +19,7 @@ from hornito.uapi.dma_buf import (
 from hornito.uapi.etnaviv import GEM_CPU_PREP, GEM_INFO, SubmitFlag
 from hornito.uapi.sync_file import SYNC_IOC_FILE_INFO
 from hornito.virtual.kernel import VirtualKernel
-from tests.fake_executor import BLOCK, COPY, NOTHING, TOUCH, FakeExecutor
+from tests.fake_executor import BLOCK, COPY, FAULT, NOTHING, TOUCH, FakeExecutor
 from tests.virtual.client import SOFTPIN, VA, Client, after, descriptors, fails
 
 CLOEXEC = os.O_CLOEXEC
@@ -226,6 +226,21 @@ def test_sync_files_go_out_of_and_into_a_dma_buf(client: Client, executor: FakeE
     executor.release.set()
     assert client.status(job) == 1
     for descriptor in (idle, for_reading, for_writing, fd, second):
+        kernel.close(descriptor)
+
+
+def test_an_imported_sync_file_of_an_older_job_replaces_no_newer_one(client: Client, executor: FakeExecutor) -> None:
+    kernel, flags = client.kernel, SOFTPIN | SubmitFlag.FENCE_FD_OUT
+    handle = client.new()
+    fd = export(client, handle)
+    older = client.submit((BLOCK,), flags=flags)
+    newer = client.submit((FAULT, 1, 1), (handle, VA, 2))
+    DMA_BUF_IOCTL_IMPORT_SYNC_FILE(kernel, fd, flags=Sync.WRITE, fd=older.fence_fd)
+    writer = DMA_BUF_IOCTL_EXPORT_SYNC_FILE(kernel, fd, flags=Sync.READ).fd
+    executor.release.set()
+    client.wait(newer.fence)
+    assert SYNC_IOC_FILE_INFO(kernel, writer).status == -errno.ECANCELED
+    for descriptor in (older.fence_fd, writer, fd):
         kernel.close(descriptor)
 
 

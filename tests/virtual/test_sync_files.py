@@ -127,6 +127,17 @@ def test_of_one_clients_jobs_the_last_counts(client: Client, executor: FakeExecu
     assert readable(both, 20_000) and all(readable(fd) for fd in files)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_merge_of_one_clients_jobs_ends_as_the_last_of_them(
+    client: Client, executor: FakeExecutor, turned: bool
+) -> None:
+    files = [client.submit(order, flags=OUT).fence_fd for order in ((BLOCK,), (FAULT, 1, 1))]
+    both = merged(client, *reversed(files)) if turned else merged(client, *files)
+    executor.release.set()
+    assert readable(both, 20_000)
+    assert info(client, both, 1)[0].status == -errno.ECANCELED
+
+
 def test_what_has_signalled_is_left_out_of_a_merge(client: Client) -> None:
     submits = []
     for order in ((FAULT, 1, 1), (NOTHING,)):

@@ -82,9 +82,15 @@ def test_what_the_device_did_not_touch_stays_the_cpus(client: Client, executor: 
 
 
 def test_memory_that_may_only_be_read_is_not_written(client: Client) -> None:
-    pages = Pages(mmap.PROT_READ)
+    pages = Pages()
+    memory = pages.bytes()
+    memory[:3] = 1, 2, 3
     handle = user(client, pages, READ)
     copy(client, handle, 0, 100, 3)
+    assert memory[100:103].tolist() == [0, 0, 0]
+    pages.unmap()
+    pages = Pages(mmap.PROT_READ)
+    copy(client, user(client, pages, READ), 0, 100, 3)
     fails(errno.EFAULT, lambda: client.submit((TOUCH, VA), (user(client, pages, WRITE), VA + 0x10000, 1)))
     assert client.messages() == []
     pages.unmap()

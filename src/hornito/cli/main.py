@@ -31,7 +31,7 @@ VERBS = {
     "fetch": ("fetch", "download a model that the examples use"),
 }
 INTERRUPTED = 130
-PASS_A_STATUS_ON = {"exec"}  # verbs whose exit code is another program's ...
+PASS_A_STATUS_ON = (("exec",), ("trace", "record"))  # verbs whose exit code is another program's ...
 OWN_FAILURE = 125  # ... so that all failures of ours share this one, as env's do
 
 
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status, ours = _run_told(words)
     finally:
         logging.getLogger("hornito").removeHandler(remarks)
-    return OWN_FAILURE if ours and _verb(words) in PASS_A_STATUS_ON else status
+    return OWN_FAILURE if ours and _passes_a_status_on(words) else status
 
 
 def _run_told(words: list[str]) -> tuple[int, bool]:
@@ -89,8 +89,19 @@ def _verb(words: list[str]) -> str | None:
     return next((word for word in words if not word.startswith("-")), None)
 
 
+def _passes_a_status_on(words: list[str]) -> bool:
+    named = tuple(word for word in words if not word.startswith("-"))
+    return any(named[: len(verb)] == verb for verb in PASS_A_STATUS_ON)
+
+
+class _ParserOfPrograms(_Parser):
+    """Of the verbs that run other programs; their actions' parsers are of the same class."""
+
+    usage_status = OWN_FAILURE
+
+
 def _run(arguments: list[str]) -> int:
-    parser = _Parser(
+    parser = (_ParserOfPrograms if _passes_a_status_on(arguments) else _Parser)(
         prog="hornito",
         description="Runs, shows and emulates machine learning on the Vivante NPUs of embedded Linux boards.",
         epilog="'hornito VERB --help' tells more about each. Exit codes: 0 done, 1 a comparison differs, 2 bad input, "
@@ -104,8 +115,6 @@ def _run(arguments: list[str]) -> int:
         own = verbs.add_parser(verb, help=text, description=text[0].upper() + text[1:] + ".")
         if verb == chosen:
             importlib.import_module(f"hornito.cli.{module}").add_arguments(own)
-        if chosen in PASS_A_STATUS_ON:
-            parser.usage_status = own.usage_status = OWN_FAILURE
     try:
         options = parser.parse_args(arguments)
         status = importlib.import_module(f"hornito.cli.{VERBS[options.verb][0]}").run(options)

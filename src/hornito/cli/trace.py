@@ -6,6 +6,7 @@ import importlib
 
 # What can be done with recordings: its module beside this one, and its line in the help.
 ACTIONS = {
+    "record": ("trace_record", "record what a program sends to an NPU"),
     "show": ("trace_show", "list calls, streams, descriptors and coefficients, word by word"),
     "diff": ("trace_diff", "show the fields in which two recordings differ"),
     "coverage": ("trace_coverage", "count the bits that no fact explains"),

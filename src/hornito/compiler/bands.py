@@ -104,9 +104,8 @@ def even_spans(count: int, most: int) -> list[Span]:
 
 def window(conv: Convolution, rows: Span, columns: Span) -> Convolution:
     """The job that computes these rows and columns of the output alone."""
-    step = 2 if conv.first_pixel else 1
-    down = _Axis(conv.input.rows, conv.output.rows, conv.kernels.rows, step, conv.offset_y)
-    across = _Axis(conv.input.columns, conv.output.columns, conv.kernels.columns, step, conv.offset_x)
+    down = _Axis(conv.input.rows, conv.output.rows, conv.kernels.rows, conv.step, conv.offset_y)
+    across = _Axis(conv.input.columns, conv.output.columns, conv.kernels.columns, conv.step, conv.offset_x)
     top, height, offset_y = down.inputs_of(rows)
     left, width, offset_x = across.inputs_of(columns)
     return dataclasses.replace(
@@ -164,9 +163,8 @@ def _groups(conv: Convolution, most: int) -> list[Convolution]:
 
 def _bands(conv: Convolution, most: int) -> list[Convolution]:
     """A job for each band of rows and columns."""
-    step = 2 if conv.first_pixel else 1
-    rows = _spans(conv.input.rows, conv.output.rows, conv.kernels.rows, step, most)
-    columns = _spans(conv.input.columns, conv.output.columns, conv.kernels.columns, step, most)
+    rows = _spans(conv.input.rows, conv.output.rows, conv.kernels.rows, conv.step, most)
+    columns = _spans(conv.input.columns, conv.output.columns, conv.kernels.columns, conv.step, most)
     if rows is None and columns is None:
         return [conv]
     found = []

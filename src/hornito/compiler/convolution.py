@@ -45,7 +45,6 @@ def encode_convolution(conv: Convolution, chip: Chip) -> EncodedConvolution:
         # The reference driver turns caching off there, but leaves the addresses that it would have used.
         caching |= {"image_caching_mode": CachingMode.NONE, "kernel_caching_mode": CachingMode.NONE}
     multiplier, shift = multiplier_and_shift(conv.factor, chip.nn_version)
-    scale = 2 if conv.first_pixel else 1
     cut = SIZE_MODULUS if conv.wraps else UNCUT
     seen, written = conv.source_frame, conv.target_frame
     descriptor = NNDescriptor(
@@ -60,8 +59,8 @@ def encode_convolution(conv: Convolution, chip: Chip) -> EncodedConvolution:
         in_image_y_size=conv.input.rows % cut,
         in_image_x_stride=seen.columns,
         in_image_y_stride=seen.rows,
-        out_image_x_size=conv.output.columns * scale % cut,
-        out_image_y_size=conv.output.rows * scale % cut,
+        out_image_x_size=conv.output.columns * conv.step % cut,
+        out_image_y_size=conv.output.rows * conv.step % cut,
         out_image_z_size=conv.output.channels,
         out_image_x_stride=written.columns % cut,
         out_image_y_stride=written.rows,

@@ -39,6 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hornito.compiler.requantisation import scale_factor
+from hornito.compiler.tiling import ceil_div
 from hornito.compiler.weights import Kernels, part
 
 VARIANCE = (256**2 - 1) / 12  # of a byte that is spread evenly
@@ -151,7 +152,7 @@ def group_channels(kernels: Kernels, scales: Scales, bound: float) -> list[Group
     # What rounding moves, for a scale of 1, where it is as likely to move a weight by any part of a half.
     step = scales.factor(1.0) * np.sqrt(kernels.values[0].size * VARIANCE / 12)
     best: tuple[int, _Rescaled, NDArray[np.bool_]] | None = None
-    for level in levels[:: max(1, -(-len(levels) // BASES))]:
+    for level in levels[:: ceil_div(len(levels), BASES)]:
         tried = _rescaled(kernels, scales, float(level))
         served = tried.spread <= allowed
         jobs = _guess(np.flatnonzero(~served), own, np.maximum(allowed / step, own))

@@ -128,6 +128,11 @@ class Convolution(_Framed):
     note: str = ""
     off_by: int = 0
 
+    @property
+    def step(self) -> int:
+        """Rows and columns of the image from one output that is kept to the next."""
+        return 2 if self.first_pixel else 1
+
 
 @dataclass(frozen=True)
 class Transpose(Job):

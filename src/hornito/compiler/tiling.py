@@ -34,9 +34,8 @@ def ceil_div(value: int, divisor: int) -> int:
 
 def choose_tile(conv: Convolution, chip: Chip) -> Tile:
     """The reference driver's tile: its width comes from the output's rows, its height from the columns."""
-    scale = 2 if conv.first_pixel else 1
     rows, columns = conv.tiled or (conv.output.rows, conv.output.columns)
-    width = min(rows * scale, MAX_TILE_X)
+    width = min(rows * conv.step, MAX_TILE_X)
     rules = _RULES[chip.nn_version]
     interleave = array.interleave(chip.nn_version, width, conv.kernels.columns)
     while chip.input_depth * interleave < conv.kernels.rows and width > 1:
@@ -44,7 +43,7 @@ def choose_tile(conv: Convolution, chip: Chip) -> Tile:
         width //= 2
         interleave = array.interleave(chip.nn_version, width, conv.kernels.columns)
     height = chip.input_depth * interleave - conv.kernels.rows + 1
-    height = min(height, interleave * chip.accumulator_depth, columns * scale, rules.max_height)
+    height = min(height, interleave * chip.accumulator_depth, columns * conv.step, rules.max_height)
     if conv.stride > 1 and height % 2:
         height -= 1
     height = max(height, 1)

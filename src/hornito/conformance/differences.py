@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hornito.compiler import Plan
+from hornito.compiler.operators import MOVES
 from hornito.compiler.plan import NpuPart
 from hornito.compiler.report import real_macs
 from hornito.compiler.tasks import Convolution
@@ -27,21 +28,6 @@ REFERENCE, OPTIMISED = "BUILTIN_REF", "BUILTIN_WITHOUT_DEFAULT_DELEGATES"  # Lit
 # by more than 1; the reference kernels, a dozen times slower, decide whatever they do not let pass.
 LARGE = 2_000_000_000
 FLOAT_STEPS = 33  # in 1.0, where results are floats: what the reference driver's test takes a tolerance for
-_MOVES = {
-    "CONCATENATION",
-    "DEPTH_TO_SPACE",
-    "EXPAND_DIMS",
-    "MAX_POOL_2D",
-    "PAD",
-    "PADV2",
-    "RESHAPE",
-    "RESIZE_NEAREST_NEIGHBOR",
-    "SPACE_TO_DEPTH",
-    "SPLIT",
-    "SQUEEZE",
-    "STRIDED_SLICE",
-    "TRANSPOSE",
-}
 
 
 @dataclass(frozen=True)
@@ -70,7 +56,7 @@ class Difference:
 def tolerance(graph: Graph, operator: Operator, error_bound: int = 0) -> int:
     """How far the NPU's result may be from the reference kernels': it rounds its own way, ADD's weights have 8
     bits, and per-axis weights that share scales have an ``error_bound``."""
-    if operator.kind in _MOVES:
+    if operator.kind in MOVES:
         return 0
     if operator.kind != "ADD":
         return 1 + error_bound

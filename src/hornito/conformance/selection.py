@@ -35,17 +35,16 @@ def matching(cases: Sequence[Case], pattern: str) -> list[Case]:
 
 
 def sample(cases: Sequence[Case], size: int, seed: int) -> list[Case]:
-    """So many of them, always the same for the same seed, in their order: where it is enough, one of each family at
-    least."""
+    """So many of them, always the same for the same seed, in their order: one of each family at least, or, where they
+    are too few for that, of as many families as there are cases."""
     if size >= len(cases):
         return list(cases)
     chance = random.Random(seed)
     families: dict[str, list[int]] = {}
     for place, case in enumerate(cases):
         families.setdefault(case.family, []).append(place)
-    chosen: set[int] = set()
-    if size >= len(families):
-        chosen.update(chance.choice(places) for places in families.values())
+    groups = list(families.values())
+    chosen = {chance.choice(places) for places in (groups if size >= len(groups) else chance.sample(groups, size))}
     rest = [place for place in range(len(cases)) if place not in chosen]
     chosen.update(chance.sample(rest, size - len(chosen)))
     return [cases[place] for place in sorted(chosen)]

@@ -62,6 +62,7 @@ class Chip:
     depthwise: bool
     compression_enhancement: bool
     soc: str = "in no SoC known"
+    in_driver_ci: bool = False  # boards with it run the reference driver's tests (Mesa 25.0.7, src/etnaviv/ci)
     features: tuple[int, ...] = ()  # the kernel's feature words 0..12, where they are known
     limits: dict[str, int] = field(default_factory=dict, hash=False)  # its other GET_PARAM answers, likewise
 
@@ -126,6 +127,7 @@ CHIPS: tuple[Chip, ...] = (
         (0x8000, 0x7120, 0x45080009, 0, 0x88),
         (8, 4, 524288, 1048576, 5, 12, 64, 0, 4, 11, 1, 0, 0),
         soc="Amlogic A311D (Khadas VIM3, Libre Computer Alta)",
+        in_driver_ci=True,
         features=_A311D_FEATURES,
         limits=_A311D_LIMITS,
     ),
@@ -160,6 +162,7 @@ CHIPS: tuple[Chip, ...] = (
         (0x8000, 0x8002, 0x5080009, 0x6000000, 0x9F),
         (6, 3, 262144, 0, 8, 9, 32, 1, 5, 15, 1, 1, 1),
         soc="NXP i.MX8M Plus",
+        in_driver_ci=True,
     ),
     _row(
         "vipnano-si-plus-a0-6000000",

@@ -8,6 +8,7 @@ from hornito.errors import BadStream
 from hornito.hardware.nn import KERNEL_ADDRESS_SHIFT, NNDescriptor
 from hornito.hardware.states import PS_NN_INST_ADDR, PS_TP_INST_ADDR, PS_UNK10A4, TAG_ALIGNMENT
 from hornito.hardware.tp import TPDescriptor
+from hornito.stream.annotate import words_at
 from hornito.stream.submission import Buffer, BufferKind, Submission
 from hornito.stream.walker import LoadState, walk
 
@@ -69,9 +70,7 @@ def _buffer(submission: Submission, address: int) -> Buffer | None:
 
 def _words(submission: Submission, value: int, count: int) -> list[int]:
     address = value - value % TAG_ALIGNMENT
-    buffer = _buffer(submission, address)
-    if buffer is None or buffer.data is None or buffer.end - address < 4 * count:
+    words = words_at(submission, address, count)
+    if words is None:
         raise BadStream(f"a job's descriptor at {address:#x} lies in no buffer of the submission")
-    offset = address - buffer.address
-    content = buffer.data[offset : offset + 4 * count].tobytes().ljust(4 * count, b"\0")
-    return [int.from_bytes(content[at : at + 4], "little") for at in range(0, 4 * count, 4)]
+    return words

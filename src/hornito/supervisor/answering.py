@@ -10,11 +10,11 @@ from hornito.supervisor.caller import Glance, RemoteCaller
 from hornito.supervisor.notifications import ARCH, NR, PID, Gone, Listener, Notification
 from hornito.supervisor.paths import PathCall, Paths, asks_for_descriptor
 from hornito.supervisor.picture import TELLING, Picture
+from hornito.supervisor.served import Served
 from hornito.supervisor.waiting import Waiting
 from hornito.uapi.drm import DRM_TYPE
 from hornito.uapi.system_calls import Architecture
 from hornito.virtual.caller import FileIdentity
-from hornito.virtual.device import VirtualDevice
 from hornito.virtual.fences import Pending
 
 _DESCRIPTORS = 1 << 31
@@ -24,7 +24,7 @@ class Answering:
     """Answers the calls of one tree of processes. ``foreign`` is told of processes of another architecture."""
 
     def __init__(
-        self, architecture: Architecture, device: VirtualDevice, picture: Picture, foreign: Callable[[int], None]
+        self, architecture: Architecture, device: Served, picture: Picture, foreign: Callable[[int], None]
     ) -> None:
         self.waiting = Waiting()
         self._device = device

@@ -26,6 +26,16 @@ class RemoteCaller(UserMemory):
         self._listener = listener
         self._call = call
 
+    @property
+    def ticket(self) -> int:
+        """Which call that is: the same number when it is made again."""
+        return self._call.id
+
+    @property
+    def descriptor(self) -> int:
+        """What the call is made on, if it is an ioctl."""
+        return self._call.a0 & 0xFFFFFFFF
+
     def install(self, fd: int, flags: int = os.O_CLOEXEC) -> int:
         try:
             return self._listener.install(self._call, fd, flags, answer=False)

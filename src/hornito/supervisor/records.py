@@ -11,7 +11,7 @@ from hornito.errors import BadInput, HornitoError
 from hornito.files import write_atomically
 
 if TYPE_CHECKING:
-    from hornito.virtual.device import VirtualDevice
+    from hornito.supervisor.served import Served
 
 _log = logging.getLogger(__name__)
 _MOST_DUMPS = 100  # each may be as large as all buffers of a client
@@ -43,7 +43,7 @@ class Records:
     def __exit__(self, *_: object) -> None:
         self._close_log()
 
-    def follow(self, device: "VirtualDevice") -> None:
+    def follow(self, device: "Served") -> None:
         """Keep what ``device`` tells from now on."""
 
         def dumped(content: bytes) -> None:

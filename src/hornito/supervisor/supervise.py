@@ -21,14 +21,14 @@ from hornito.supervisor.warden import Report, adopt_orphans, children_of, end_al
 from hornito.uapi.system_calls import native
 
 if TYPE_CHECKING:
-    from hornito.virtual.device import VirtualDevice
+    from hornito.supervisor.served import Served
 
 _log = logging.getLogger(__name__)
 _GRACE = 0.3  # seconds that the rest of a tree has to end after the program, before anybody speaks of it
 _SIGNALLED = 128  # a shell's status of a program that a signal killed
 
 
-def run_program(command: Sequence[str], make_device: "Callable[[], AbstractContextManager[VirtualDevice]]") -> int:
+def run_program(command: Sequence[str], make_device: "Callable[[], AbstractContextManager[Served]]") -> int:
     """Run ``command`` with the device that ``make_device`` gives as its render node; its exit status, as of a shell.
 
     No other thread may exist yet. The device is made after the program was forked and before it runs. A program that
@@ -55,7 +55,7 @@ def run_program(command: Sequence[str], make_device: "Callable[[], AbstractConte
 class _Tree:
     """A program, and all that it starts, until the last of them has gone."""
 
-    def __init__(self, launched: Launched, device: "VirtualDevice", picture: Picture, signals: HandOn) -> None:
+    def __init__(self, launched: Launched, device: "Served", picture: Picture, signals: HandOn) -> None:
         from hornito.supervisor.answering import Answering  # numpy makes threads: not before the fork
 
         self._launched = launched

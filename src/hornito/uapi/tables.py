@@ -5,7 +5,7 @@ import functools
 from types import ModuleType
 from typing import Any
 
-from hornito.uapi import drm, etnaviv, sync_file
+from hornito.uapi import dma_buf, drm, etnaviv, sync_file
 from hornito.uapi.ioctl import Ioctl, request_direction, request_size
 
 
@@ -28,7 +28,7 @@ def ioctl_name(request: int) -> str:
 
 @functools.cache
 def _table() -> dict[int, Ioctl[Any]]:
-    return {ioctl.number: ioctl for module in (drm, etnaviv, sync_file) for ioctl in _ioctls(module)}
+    return {ioctl.number: ioctl for module in (drm, etnaviv, sync_file, dma_buf) for ioctl in _ioctls(module)}
 
 
 def _ioctls(module: ModuleType) -> list[Ioctl[Any]]:

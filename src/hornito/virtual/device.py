@@ -23,6 +23,7 @@ from hornito.virtual.client import OpenFile
 from hornito.virtual.injection import FaultPlan
 from hornito.virtual.jobs import AddressSpace, Executor
 from hornito.virtual.pool import Pool
+from hornito.virtual.scheduler import JobWatcher
 from hornito.virtual.sync_files import SyncFile
 from hornito.virtual.timeline import Counters
 
@@ -131,6 +132,10 @@ class VirtualDevice:
         with self._books.lock:
             self._books.logged = logged
             self._books.recovery.dumped = dumped
+
+    def watch(self, watcher: JobWatcher) -> None:
+        """Tell ``watcher`` of each job from now on. Before the first job."""
+        self._books.scheduler.watcher = watcher
 
     @property
     def coredumps(self) -> list[bytes]:

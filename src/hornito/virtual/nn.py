@@ -15,7 +15,7 @@ from hornito.virtual.coefficients import READERS
 from hornito.virtual.convolution import ACCUMULATOR_LIMIT, Convolution, Factor, Target, Window, as_one_row, prepare
 from hornito.virtual.faults import Fault, MMUFault
 from hornito.virtual.memory import AddressSpace
-from hornito.virtual.weights import KernelShape
+from hornito.virtual.weights import KernelShape, shape_of
 
 _ADDRESSES = {name: (NNDescriptor.layout()[name], shift) for name, shift in NNDescriptor.addresses().items()}
 _CACHE_BYTES = 192 << 20
@@ -199,12 +199,8 @@ def _layer(words: NDArray[np.uint32], chip: Chip) -> Layer:
     arithmetic = ARITHMETIC[chip.nn_version]
     factor = Factor((1 << arithmetic.mantissa_bits) + d.multiplier, arithmetic.shift_base + d.shift)
     target = Target(plane, d.out_image_x_stride, window.out_x, lowest, d.out_zero_point, factor)
-    shape = KernelShape(
-        *(d.out_image_z_size, d.channels, d.kernel_y_size, d.kernel_xy_size),
-        *(d.kernels_per_core, d.coef_zero_point, plane, bool(d.depthwise)),
-    )
     window, target = as_one_row(window, target)
-    return Layer(unread_y * d.in_image_x_stride + unread_x, window, target, shape, d)
+    return Layer(unread_y * d.in_image_x_stride + unread_x, window, target, shape_of(d), d)
 
 
 def _fault(text: str) -> Fault:

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,8 @@ class Cancelled(Exception):
 @dataclass(eq=False)
 class Job:
     """One submission on its way: the stream, what its address space must follow first, its fence, how many pages of
-    command memory it holds and where (``address``), the buffers of its table, the process that made it, and which
-    counters it asks for.
+    command memory it holds and where (``address``), the buffers of its table with their flags, the process that made
+    it, and which counters it asks for.
 
     ``injection`` is what is to go wrong; ``doomed``: recovery took it along. From its begin on, ``timeline`` tells how
     far it is and ``before`` what the core's counters showed; at its end ``after`` does, ``error`` says why it was
@@ -40,6 +41,7 @@ class Job:
     fence: Fence
     pages: int
     uses: list[Mapping] = field(default_factory=list)
+    flags: list[int] = field(default_factory=list)
     pid: int = 0
     requests: list[CounterRequest] = field(default_factory=list)
     address: int = 0
@@ -53,6 +55,17 @@ class Job:
     lines: list[str] = field(default_factory=list)
 
 
+class JobWatcher(Protocol):
+    """Who wants to see memory as jobs find it and leave it. Called in the worker's thread; neither may raise, or call
+    the device."""
+
+    def begins(self, job: Job) -> None:
+        """All that the job reads is in its buffers; it runs next."""
+
+    def ended(self, job: Job) -> None:
+        """It has ended, or did not even begin (``job.error``), and nobody has been told so yet."""
+
+
 class Scheduler:
     """Runs jobs in order, in a thread of its own; ``executor`` is made when the first job comes, if there is none.
 
@@ -62,6 +75,7 @@ class Scheduler:
     def __init__(self, chip: Chip, executor: Executor | None, fd: int) -> None:
         self.worker = Worker()
         self.counters = Counters()  # of the core, since the beginning
+        self.watcher: JobWatcher | None = None
         self._chip = chip
         self._executor = executor
         self._fd = fd
@@ -94,6 +108,8 @@ class Scheduler:
             if self._executor is None:
                 self._executor = _virtual_npu(self._chip)
             surroundings.before(job.uses, job.requests, job.before, self._fd)
+            if self.watcher is not None:
+                self.watcher.begins(job)
             self._executor.run(job.file.space(), job.stream, job.timeline)
             self._completed = job.fence.number
         except Stopped:
@@ -108,6 +124,14 @@ class Scheduler:
                 surroundings.after(job.uses, [] if job.error else job.requests, job.after, self._fd)
             except Exception as error:
                 job.error = job.error or error
+        if self.watcher is not None:
+            self.watcher.ended(job)
+
+    def cancel(self, job: Job) -> None:
+        """It never runs."""
+        job.error = Cancelled()
+        if self.watcher is not None:
+            self.watcher.ended(job)
 
     def stop(self) -> None:
         """Cancel what has not begun, and let what runs end: at its next job in this process, at once in another."""
@@ -135,7 +159,7 @@ class _Turn:
         self._ended(self._job)
 
     def cancel(self) -> None:
-        self._job.error = Cancelled()
+        self._scheduler.cancel(self._job)
         self._ended(self._job)
 
 

@@ -90,7 +90,8 @@ def gem_submit(books: Books, file: OpenFile, arg: GemSubmit, caller: Caller) -> 
     for (flags, _, _), mapping in zip(request.bos, uses, strict=True):
         mapping.buffer.use(fence, writes=bool(flags & _WRITE))
         mapping.last_use = fence
-    job = Job(file, request.stream, file.take_changes(), fence, pages, uses, caller.pid)
+    job = Job(file, request.stream, file.take_changes(), fence, pages, uses, pid=caller.pid)
+    job.flags = [flags for flags, _, _ in request.bos]
     job.requests = requests
     books.submit(job)
 

@@ -37,12 +37,13 @@ from hornito.model.graph import Graph, Operator
 NO_WAY = "has no way to run on the NPU"
 _DRIVER = "the reference driver's CI on A311D and i.MX8M Plus: "
 _SIGNED = "no signed model has been seen on silicon"
+_OTHER_CHIP = "no board with this chip is known to have run the reference driver's tests"
 
 
 @dataclass(frozen=True)
 class Lowering:
     """A way in which an operator becomes jobs: the rules that must hold for it, the plan level that takes it first,
-    and what it is known by for uint8."""
+    and what it is known by for uint8 on the chips of the reference driver's CI."""
 
     rules: tuple[Rule, ...]
     lower: Callable[[Segment, Candidate], None]
@@ -139,7 +140,7 @@ def _no_way(kind: str) -> str:
     if kind in unknown.FIELDS:
         return unknown.reason(kind)
     ways = LOWERINGS.get(kind)
-    return f"runs on the NPU at --plan {ways[0].level} only" if ways else NO_WAY
+    return f"is considered at --plan {ways[0].level} only" if ways else NO_WAY
 
 
 def _way(candidate: Candidate) -> Lowering:
@@ -159,11 +160,12 @@ def basis(graph: Graph, operator: Operator, options: Options, banded: bool) -> t
     """What an accepted operator's jobs are known by, and their keys. ``banded``: they are cut into bands."""
     way = _way(Candidate(graph, operator, options))
     signed = graph.tensor(operator.outputs[0]).type_name == "INT8"
-    own = Basis(Trust.INFERRED, _SIGNED) if signed and way.basis.trust is Trust.SILICON else way.basis
-    chip = options.chip.name
-    keys: tuple[str, ...] = (way_key(chip, operator.kind, way.level, TYPES[signed]),)
+    own, chip = way.basis, options.chip
+    if own.trust is Trust.SILICON and (signed or not chip.in_driver_ci):
+        own = Basis(Trust.INFERRED, _SIGNED if signed else _OTHER_CHIP)
+    keys: tuple[str, ...] = (way_key(chip.name, operator.kind, way.level, TYPES[signed]),)
     if banded:
-        keys = (*keys, bands_key(chip))
+        keys = (*keys, bands_key(chip.name))
     return options.evidence.basis(own, keys), keys
 
 
