@@ -5,7 +5,8 @@ import ctypes
 import os
 import sys
 
-from hornito.uapi.seccomp import DATA_NR, PR_SET_NO_NEW_PRIVS, SET_MODE_FILTER, Program, Return, give, jump_if, load
+from hornito.uapi.prctl import PR_SET_NO_NEW_PRIVS
+from hornito.uapi.seccomp import DATA_NR, SET_MODE_FILTER, Program, Return, give, jump_if, load
 from hornito.uapi.system_calls import native
 
 NUMBERS = {

@@ -18,7 +18,8 @@ from typing import Any, NoReturn
 from hornito.errors import DeviceError
 from hornito.supervisor.filter import program as filter_program
 from hornito.supervisor.warden import end_all, watch
-from hornito.uapi.seccomp import PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, SET_MODE_FILTER, FilterFlag
+from hornito.uapi.prctl import PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG
+from hornito.uapi.seccomp import SET_MODE_FILTER, FilterFlag
 from hornito.uapi.system_calls import Architecture, native
 from hornito.virtual.user_memory import UserMemory
 

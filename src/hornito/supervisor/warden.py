@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from hornito.uapi.seccomp import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG
+from hornito.uapi.prctl import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG
 
 _ORPHANED = signal.SIGUSR1  # tells the warden that its supervisor has died
 _KILL_ALL = signal.SIGUSR2  # and this that its supervisor wants it

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How are system calls handed to a supervisor? Seccomp user notification: its numbers, structs and filter programs.
 
-Source: the Linux UAPI headers seccomp.h, filter.h, audit.h and prctl.h, and the manual page seccomp_unotify(2).
+Source: the Linux UAPI headers seccomp.h, filter.h and audit.h, and the manual page seccomp_unotify(2).
 """
 
 import ctypes
@@ -10,9 +10,6 @@ import struct
 
 SET_MODE_FILTER = 1  # operation of seccomp(2)
 LETTER = "!"
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
-PR_SET_NO_NEW_PRIVS = 38
 
 
 class FilterFlag(enum.IntFlag):

@@ -14,7 +14,6 @@ import struct
 
 from hornito.virtual.caller import FileIdentity
 
-_F_OFD_GETLK, _F_OFD_SETLK = 36, 37
 _FLOCK = struct.Struct("@hhqqi4x")  # type, whence, start, length, pid
 _TO_THE_END = 0  # a length
 _INFO = 4096  # more than fdinfo says of a memory file
@@ -37,7 +36,7 @@ class Descriptions:
         fd = os.open(f"/proc/self/fd/{self.fd}", flags)
         number = self._last + 1
         try:
-            fcntl.fcntl(fd, _F_OFD_SETLK, _flock(number, 1))
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(number, 1))
         except OSError:
             os.close(fd)
             raise
@@ -81,7 +80,7 @@ class Descriptions:
     def _locked(self, question: bytes) -> bool:
         if self.fd < 0:
             return False
-        return bool(_FLOCK.unpack(fcntl.fcntl(self.fd, _F_OFD_GETLK, question))[0] != fcntl.F_UNLCK)
+        return bool(_FLOCK.unpack(fcntl.fcntl(self.fd, fcntl.F_OFD_GETLK, question))[0] != fcntl.F_UNLCK)
 
 
 def _flock(byte: int, length: int) -> bytes:

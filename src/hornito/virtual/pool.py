@@ -11,12 +11,9 @@ import ctypes
 import fcntl
 import os
 
+from hornito.uapi.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 from hornito.virtual.descriptions import Descriptions
 from hornito.virtual.wakeup import WakeUp
-
-_PUNCH_HOLE = 0x02  # FALLOC_FL_PUNCH_HOLE
-_KEEP_SIZE = 0x01
-_F_SEAL_WRITE = 0x08
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
@@ -54,7 +51,7 @@ class Pool:
 
     def free(self, offset: int, size: int) -> None:
         """Give pages back; whoever still maps them sees zeros."""
-        if _libc.fallocate(self.fd, _PUNCH_HOLE | _KEEP_SIZE, offset, size):
+        if _libc.fallocate(self.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size):
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
 
@@ -105,7 +102,7 @@ class Pool:
 
     def new_dma_buf(self, size: int) -> Descriptions:
         """The file of a dma-buf, which has ``size`` and no content. Raises OSError."""
-        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL | _F_SEAL_WRITE
+        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL | fcntl.F_SEAL_WRITE
         file = _memory_file(f"{self._name}-dmabuf", size, seals)
         if self._wake_up is not None:
             with contextlib.suppress(OSError):  # its end is then found at the next sweep

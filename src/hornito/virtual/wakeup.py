@@ -8,7 +8,8 @@ import os
 import select
 import time
 
-_IN_CLOSE = 0x08 | 0x10  # of a description that was open for writing, or for reading
+from hornito.uapi.files import IN_CLOSE
+
 _EVENTS = 64 * 1024
 _SETTLED = 5_000_000  # nanoseconds after which a lock is gone, as good as always
 
@@ -39,7 +40,7 @@ class WakeUp:
 
     def watch(self, fd: int) -> None:
         """Watch the file of that descriptor of ours. Raises OSError."""
-        if _libc.inotify_add_watch(self._inotify, f"/proc/self/fd/{fd}".encode(), _IN_CLOSE) < 0:
+        if _libc.inotify_add_watch(self._inotify, f"/proc/self/fd/{fd}".encode(), IN_CLOSE) < 0:
             code = ctypes.get_errno()
             raise OSError(code, f"inotify: {os.strerror(code)}")
 

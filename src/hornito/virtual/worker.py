@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from hornito.cost import Work
 from hornito.errors import HornitoError
 from hornito.hardware.chips import Chip, find_chip
+from hornito.uapi.prctl import PR_SET_PDEATHSIG
 from hornito.virtual.executor import Executor
 from hornito.virtual.faults import Fault
 from hornito.virtual.memory import AddressSpace
 from hornito.virtual.timeline import Start, Timeline
 from hornito.virtual.wire import JOB, STARTED, STATE_BYTES, Closed, Message, encode_fault, receive, send
 
-_PR_SET_PDEATHSIG = 1
 _HANGUP = getattr(select, "POLLRDHUP", 0x2000)
 
 
@@ -103,7 +103,7 @@ def main(arguments: list[str]) -> None:
     chip_name, parent = arguments[2], int(arguments[3])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the parent
     if parent:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
         if os.getppid() != parent:
             sys.exit(1)
     threading.Thread(target=_die_with, args=(peer,), daemon=True).start()
