@@ -94,10 +94,10 @@ def _of_stage(d: NNDescriptor, packed: int, chip: Chip, stage: Stage) -> cost.Wo
     return cost.nn_work(dataclasses.replace(d, image_caching_mode=CachingMode.NONE), size, chip)
 
 
-def fit(models: Models, chip: Chip) -> Timing:
-    """The figures nearest to the published times marked ``fitted``: all of ``GRID`` where there are several, else the
-    memory's alone."""
-    found = [one for one in PUBLISHED if one.chip == chip.name and one.fitted]
+def fit(models: Models, chip: Chip, network: str = MOBILENET_V1) -> Timing:
+    """The figures nearest to the times of that network, as far as its driver is modelled: all of ``GRID`` where there
+    are several, else the memory's alone."""
+    found = [one for one in _modelled(chip) if one.network == network]
     demands = [models.demand(one.network, chip, one.stage) for one in found]
     start = timing_of(chip)
     names = list(GRID) if len(found) > 1 else ["memory"]
@@ -115,6 +115,29 @@ def fit(models: Models, chip: Chip) -> Timing:
         return sum(math.log(1e3 * s / one.milliseconds) ** 2 for s, one in zip(seconds, found, strict=True))
 
     return timing(min(itertools.product(*(GRID[name] for name in names)), key=badness))
+
+
+def _modelled(chip: Chip) -> list[Published]:
+    return [one for one in PUBLISHED if one.chip == chip.name and one.stage is not Stage.VENDOR]
+
+
+def _reversed(models: Models) -> list[str]:
+    """What figures fitted to MobileDet say of MobileNetV1."""
+    lines = ["| chip | fitted to MobileDet | MobileNetV1, published ms | model ms |", "| --- | --- | --- | --- |"]
+    for name in ("a311d", "imx8mp"):
+        chip = find_chip(name)
+        timing = fit(models, chip, MOBILEDET)
+        known = [one for one in _modelled(chip) if one.network == MOBILENET_V1]
+        demands = [models.demand(one.network, chip, one.stage) for one in known]
+        seconds = [cost.total(demand.items, chip, timing) for demand in demands]
+        figures = f"`memory` {timing.memory.value:.2f}, `idle` {timing.idle.value:.2f}"
+        published = ", ".join(f"{one.milliseconds:g}" for one in known)
+        lines.append(f"| {_soc(chip)} | {figures} | {published} | {', '.join(f'{1e3 * s:.1f}' for s in seconds)} |")
+    return lines
+
+
+def _soc(chip: Chip) -> str:
+    return chip.soc.split(" (")[0]
 
 
 def cases(models: Models) -> list[Case]:
@@ -143,13 +166,12 @@ def markdown(models: Models) -> list[str]:
     for case in cases(models):
         one, total = case.published, case.estimate.total
         role = "fitted" if one.fitted else "not modelled" if one.stage is Stage.VENDOR else "**predicted**"
-        soc = find_chip(one.chip).soc.split(" (")[0]
         lines.append(
-            f"| {soc} | {NAMES[one.network]} | {one.stage.value} | {one.milliseconds:g} | "
+            f"| {_soc(find_chip(one.chip))} | {NAMES[one.network]} | {one.stage.value} | {one.milliseconds:g} | "
             f"{1e3 * total.seconds:.1f} ({1e3 * total.low:.1f} .. {1e3 * total.high:.1f}) | {100 * case.off:+.0f} % | "
             f"{'; '.join(filter(None, [role, one.remark]))} |"
         )
-    lines += ["", *_sensitivity(models)]
+    lines += ["", *_reversed(models), "", *_sensitivity(models)]
     return lines
 
 
@@ -157,7 +179,7 @@ def _sensitivity(models: Models) -> list[str]:
     """How far totals go when a figure moves by 30 %."""
     pairs = [(find_chip(chip), network) for chip in ("a311d", "imx8mp") for network in NAMES]
     estimates = [cost.estimate(models.demand(network, chip, Stage.CACHED), chip) for chip, network in pairs]
-    heads = [f"{chip.soc.split(' (')[0]}, {NAMES[network]}" for chip, network in pairs]
+    heads = [f"{_soc(chip)}, {NAMES[network]}" for chip, network in pairs]
     lines = [f"| figure | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
     for name in estimates[0].sensitivity():
         cells = []
@@ -173,7 +195,9 @@ def plot(models: Models, path: str) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
+    matplotlib.rcParams |= {"svg.hashsalt": "hornito", "svg.fonttype": "none"}  # the same file each time
     from matplotlib import pyplot
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
     figure, axes = pyplot.subplots(figsize=(6.4, 5.2))
     marks = {(True, False): "fitted", (False, False): "predicted", (False, True): "another driver, not modelled"}
@@ -188,6 +212,10 @@ def plot(models: Models, path: str) -> None:
     axes.plot(ends, ends, color="0.5", linewidth=1)
     axes.fill_between(ends, [0.75 * e for e in ends], [1.25 * e for e in ends], color="0.9", label="within 25 %")
     axes.set(xscale="log", yscale="log", xlabel="published, ms", ylabel="model, ms", xlim=ends, ylim=ends)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(FixedLocator([2, 5, 10, 20, 50]))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_locator(NullLocator())
     axes.legend(loc="upper left")
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None} if path.endswith(".svg") else None)

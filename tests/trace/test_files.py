@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Does a recording come back as it was written, whole or cut or damaged; and what does writing it survive?"""
 
+import dataclasses
 import functools
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,13 +26,17 @@ from hornito.trace.records import (
     CHUNK,
     BufferEntry,
     Call,
+    Done,
     Event,
     Extent,
     Header,
+    JobTime,
     Message,
     Recording,
     Store,
     Submit,
+    TensorPlace,
+    Written,
     digest,
 )
 from hornito.trace.submissions import from_archive, to_submission
@@ -368,3 +374,11 @@ def test_missing_files_and_empty_folders_are_refused(tmp_path: Path) -> None:
         load(tmp_path / "none.trace")
     with pytest.raises(BadInput, match="folder without files"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "cls", [Header, Call, Submit, BufferEntry, Extent, Done, Written, JobTime, TensorPlace, Message]
+)
+def test_every_field_stands_in_the_format_s_page(cls: type[Any]) -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "trace-files.md").read_text(encoding="utf-8")
+    assert [entry.name for entry in dataclasses.fields(cls) if f"`{entry.name}`" not in page] == []

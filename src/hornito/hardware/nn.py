@@ -59,7 +59,7 @@ class NNDescriptor(Packed):
     """One convolution, as the NN unit fetches it: 34 words. Sizes in elements, addresses and strides in bytes."""
 
     WORDS: ClassVar[int] = 34
-    SOURCE: ClassVar[str] = "Mesa 25.0.7 etnaviv_ml_nn.c, replayed"
+    SOURCE: ClassVar[str] = "Mesa 25.0.7 etnaviv_ml_nn.c"
 
     layer_type: int = bits(0, 0, only=(0,))
     no_z_offset: int = bits(0, 1, default=0)

@@ -23,7 +23,7 @@ class TPDescriptor(Packed):
     """One TP core's part of a job: 31 words. Sizes in elements, strides and increments in bytes."""
 
     WORDS: ClassVar[int] = 31
-    SOURCE: ClassVar[str] = "Mesa 25.0.7 etnaviv_ml_tp.c, replayed"
+    SOURCE: ClassVar[str] = "Mesa 25.0.7 etnaviv_ml_tp.c"
 
     in_image_x_size: int = bits(0, 15, 0)
     in_image_y_size: int = bits(1, 15, 0)
