@@ -221,7 +221,25 @@ def test_averages_of_too_many_regions_stay_on_the_cpu(device: Device) -> None:
     )
 
 
+def test_as_many_regions_as_the_limit_says_are_taken(device: Device) -> None:
+    plan = make_plan(read_model(pooled((20, 20), (5, 5), (1, 1))), Options(device.chip, Level.WIDE))
+    assert plan.refusals == {}
+    jobs = [task for part in plan.parts if isinstance(part, NpuPart) for task in part.tasks]
+    assert len([task for task in jobs if isinstance(task, Convolution)]) == 25
+
+
 # What a user sees of it
+
+
+def test_groups_of_channels_share_an_operator_s_work(device: Device) -> None:
+    found = [row for row in rows(compiled(LARGE["17000 outputs"].model(), device)) if row.unit == "nn"]
+    assert [row.piece for row in found] == ["channels 0 to 8499", "channels 8500 to 16999"]
+    assert [row.real_macs for row in found] == [2 * 3 * 8500] * 2
+
+
+def test_bands_of_an_addition_say_which_bytes_are_theirs(device: Device) -> None:
+    found = [row for row in rows(compiled(added((1, 3, 9001, 1)), device)) if row.unit == "nn"]
+    assert [row.piece for row in found] == ["bytes 0 to 26879", "bytes 26880 to 27002"]
 
 
 def test_plan_shows_bands_and_their_shares(device: Device) -> None:
