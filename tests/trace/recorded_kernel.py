@@ -26,11 +26,11 @@ class Caller(OwnProcess):
 
 
 class RecordedKernel:
-    """Its one node is a virtual NPU with a fake executor; ``recorder`` sees all."""
+    """Its one node is a virtual NPU, with a fake executor unless ``real``; ``recorder`` sees all."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, real: bool = False) -> None:
         self.executor = FakeExecutor()
-        self.inner = VirtualDevice(find_chip("a311d"), self.executor)
+        self.inner = VirtualDevice(find_chip("a311d"), None if real else self.executor)
         self.device = RecordedDevice(self.inner, recorder)
         self.calls = 0
         self._files: dict[int, OpenFile] = {}

@@ -12,6 +12,7 @@ ACTIONS = {
     "coverage": ("trace_coverage", "count the bits that no fact explains"),
     "facts": ("trace_facts", "list what is known of states, commands and descriptors, and its sources"),
     "study": ("trace_study", "find out which fields follow a parameter of a network, and how"),
+    "replay": ("trace_replay", "submit what was recorded again, and compare the results"),
     "import": ("trace_import", "turn files of other programs into a recording"),
 }
 

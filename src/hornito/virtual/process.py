@@ -106,9 +106,12 @@ class ProcessExecutor:
         return space
 
     def wait_ready(self) -> None:
-        """Until the process has compiled or loaded all that jobs need. Raises DeviceError."""
-        with self._link.busy:
-            self._connect()
+        """Until the process has compiled or loaded all that jobs need; one that is killed meanwhile is replaced. Raises
+        DeviceError, Stopped."""
+        try:
+            self.ask(Message({"do": "nothing"}))
+        except Died as error:
+            raise DeviceError(f"the virtual NPU can't start: {error.text}") from error
 
     def run(self, space: "ProcessSpace", stream: NDArray[np.uint32], timeline: Timeline | None = None) -> None:
         """As ``Executor.run``. Raises Fault; Died if the process ended during the job; DeviceError."""

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""Does a replay find out that a device does something else than was recorded, and in which job that begins?"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hornito.cli.main import main
+from hornito.compiler import Options, compile_graph
+from hornito.driver import Device, EtnavivDevice
+from hornito.examples import builtin_model
+from hornito.hardware.chips import find_chip
+from hornito.hardware.nn import KERNEL_ADDRESS_SHIFT
+from hornito.model import read_model
+from hornito.runtime import open_device
+from hornito.stream.annotate import NN
+from hornito.trace.load import load
+from hornito.trace.reader import open_trace
+from hornito.trace.recorder import Recorder
+from hornito.trace.records import BufferEntry, Done, Extent, Header, Recording, Store, Submit
+from hornito.trace.replay import Verdict, replay
+from hornito.trace.view import view
+from hornito.trace.writer import TraceWriter, save
+from hornito.uapi.drm import RENDER_NODE
+from tests.trace.recorded_kernel import RecordedKernel
+from tests.trace.samples import recorded as without_results
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory, cache_folder: Path) -> Path:
+    """A recording of the built-in classifier, by our driver."""
+    path = tmp_path_factory.mktemp("recorded") / "F.trace"
+    recorder = Recorder(TraceWriter(path, Header("test", find_chip("a311d").name)))
+    kernel = RecordedKernel(recorder, real=True)
+    random = np.random.default_rng(1)
+    archive = compile_graph(read_model(builtin_model()), Options(find_chip("a311d"))).archive
+    with EtnavivDevice(kernel, RENDER_NODE) as device:
+        for submission in archive.submissions:
+            shapes = [(port.tensor.shape, port.tensor.dtype) for port in submission.inputs]
+            device.load(submission).run([random.integers(0, 256, shape).astype(dtype) for shape, dtype in shapes])
+    kernel.inner.shutdown()
+    recorder.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def device(cache_folder: Path) -> Iterator[Device]:
+    device = open_device("virtual")
+    assert device is not None
+    with device:
+        yield device
+
+
+def jobs_of_nn(recording: Recording) -> list[tuple[int, int, int]]:
+    """Of each NN job: its submit's number, its own, and the address of its coefficients."""
+    return [
+        (submit.number, job.number, job.descriptors[0].fields["kernel_address"] << KERNEL_ADDRESS_SHIFT)
+        for submit in recording.submits()
+        for job in view(recording, submit).jobs
+        if job.unit == NN
+    ]
+
+
+def changed(recording: Recording, submit: int, address: int, bit: int, *, after: bool = False) -> Recording:
+    """The same with one bit of memory the other way round: as submit number so and so found it, or left it."""
+    store = Store()
+    table: tuple[BufferEntry, ...] = ()
+
+    def keep(extents: Sequence[Extent], entry: BufferEntry, hit: bool) -> tuple[Extent, ...]:
+        content = bytearray(recording.bytes_of(extents).ljust(entry.size, b"\0"))
+        if hit and entry.address <= address < entry.address + entry.size:
+            content[address - entry.address + bit // 8] ^= 1 << bit % 8
+        return store.keep(content)
+
+    for event in recording.events():
+        if isinstance(event, Submit):
+            table, hit = event.buffers, event.number == submit and not after
+            buffers = tuple(dataclasses.replace(entry, before=keep(entry.before, entry, hit)) for entry in table)
+            stream = store.keep(recording.bytes_of(event.stream))
+            store.events.append(dataclasses.replace(event, buffers=buffers, stream=stream))
+        elif isinstance(event, Done):
+            hit = event.submit == submit and after
+            written = [dataclasses.replace(one, after=keep(one.after, table[one.buffer], hit)) for one in event.written]
+            store.events.append(dataclasses.replace(event, written=tuple(written)))
+    return store.recording("changed", recording.header)
+
+
+def first_difference(recording: Recording, device: Device) -> Verdict | None:
+    return next((verdict for verdict in replay(recording, device) if not verdict.same), None)
+
+
+def test_what_was_recorded_comes_again(path: Path, device: Device) -> None:
+    verdicts = list(replay(open_trace(path), device))
+    assert all(verdict.same and not verdict.skipped for verdict in verdicts)
+    assert sum(verdict.bytes for verdict in verdicts) > 10_000
+    assert len(verdicts) == len(list(open_trace(path).submits()))
+
+
+def test_flipped_bits_of_coefficients_are_found_at_their_job(path: Path, device: Device) -> None:
+    recording = open_trace(path)
+    jobs = jobs_of_nn(recording)
+    assert len(jobs) >= 3
+    found = 0
+    for number, (submit, job, address) in enumerate(jobs):
+        for bit in (64 * 8 + 13 * number, 64 * 8 + 400 + 7 * number):  # behind the header
+            verdict = first_difference(changed(recording, submit, address, bit), device)
+            if verdict is not None:  # a weight's lowest bit may change nothing
+                found += 1
+                assert (verdict.submit, verdict.job, verdict.unit) == (submit, job, NN), verdict
+    assert found > len(jobs)
+
+
+def test_a_changed_result_is_found_where_it_is(path: Path, device: Device) -> None:
+    recording = open_trace(path)
+    submit = list(recording.submits())[-1]
+    seen = view(recording, submit)
+    job = seen.jobs[-1]
+    address = job.descriptors[0].footprint.written.start
+    verdict = first_difference(changed(recording, submit.number, address, 9, after=True), device)
+    assert verdict is not None and verdict.difference is not None
+    assert (verdict.job, verdict.difference.address, verdict.difference.count) == (job.number, address + 1, 1)
+    assert verdict.difference.recorded ^ verdict.difference.found == 2
+    buffer = submit.buffers[[entry.handle for entry in submit.buffers].index(verdict.difference.handle)]
+    assert buffer.address + verdict.difference.offset == address + 1
+
+
+def test_a_job_that_was_killed_and_now_is_not_differs(path: Path, device: Device) -> None:
+    recording = open_trace(path)
+    events = [
+        dataclasses.replace(event, status=-125) if isinstance(event, Done) else event for event in recording.events()
+    ]
+    killed = Recording("killed", recording.header, lambda _: iter(events), recording)
+    verdict = first_difference(killed, device)
+    assert verdict is not None and "was killed when it was recorded (-125)" in verdict.problem
+
+
+def test_the_command_line_says_which_job_and_which_byte(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["trace", "replay", str(path)]) == 0
+    assert "submits as recorded" in capsys.readouterr().out
+    recording = load(path)
+    submit, job, address = jobs_of_nn(recording)[0]
+    save(changed(recording, submit, address, 64 * 8 + 3), tmp_path / "B.trace")
+    assert main(["trace", "replay", str(tmp_path / "B.trace")]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"submit {submit}: job {job} (NN): ")
+    assert main(["trace", "replay", str(tmp_path / "B.trace"), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["same"], told["submits"][-1]["job"]) == (False, job)
+
+
+def test_recordings_without_results_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], path: Path) -> None:
+    recording = load(without_results(tmp_path / "A.trace"))
+    events = [event for event in recording.events() if not isinstance(event, Done)]
+    save(Recording("A", Header("test"), lambda _: iter(events), recording), tmp_path / "B.trace")
+    assert main(["trace", "replay", str(tmp_path / "B.trace")]) == 2
+    assert "no submit whose results are known" in capsys.readouterr().err
+    assert main(["trace", "replay", str(path), "--device", "cpu"]) == 2
