@@ -186,13 +186,14 @@ def write_csv(path: str, estimates: Sequence["Estimate"]) -> None:
 
 def comparison(one: "Estimate", other: "Estimate") -> list[str]:
     """What differs between two estimates: totals, and the operators, or for recordings the jobs in order."""
+    from hornito.cost import difference
+
     left, right = _sums(one), _sums(other)
     lines = [f"A: {one.demand.title}", f"B: {other.demand.title}"]
     rows = [("", "A", "B", "B / A")]
     for name, value in left.items():
         ratio = f"{right[name] / value:.2f}" if value else ""
         rows.append((name, _number(value), _number(right[name]), ratio))
-    apart = "apart" if one.total.high < other.total.low or other.total.high < one.total.low else "overlap"
     own, theirs = _by_key(one, other)
     changed = [
         (key, own.get(key, 0.0), theirs.get(key, 0.0))
@@ -201,9 +202,8 @@ def comparison(one: "Estimate", other: "Estimate") -> list[str]:
     ]
     changed.sort(key=lambda entry: -abs(entry[2] - entry[1]))
     lines += _aligned(rows)
-    lines.append(
-        f"A {one.total.text()}, B {other.total.text()}: the ranges {apart}; most of what is uncertain is so in both"
-    )
+    lines.append(f"A {one.total.text()}, B {other.total.text()}")
+    lines.append(difference(one, other).text("A", "B"))
     if changed:
         lines.append("what differs most, ms:")
         lines += _aligned(
