@@ -145,14 +145,14 @@ def summary(estimate: "Estimate", found: "Calibration | None") -> list[str]:
         f"its highest rate {100 * estimate.utilisation:.0f} % while the NPU works",
         f"memory bus: {work.read:,} bytes read ({work.coefficient_reads:,} of coefficients, which have "
         f"{work.coefficient_bytes:,}), {work.written:,} written; {work.cached:,} from on-chip SRAM instead",
-        f"peak memory: {estimate.peak_memory:,} bytes ({memory})",
+        f"peak memory: {estimate.peak_memory:,} bytes{f' ({memory})' if memory else ''}",
         "energy: no source says what these chips draw, so none is estimated",
     ]
     if estimate.demand.estimated:
         lines.append("the chip's coefficient format is unproven: coefficient bytes are an estimate")
     lines.append(found.text() if found else f"figures: {_basis(estimate)}")
     moves = sorted(estimate.sensitivity().items(), key=lambda pair: -abs(pair[1][0] - pair[1][1]))
-    for name, (low, high) in moves[:3]:
+    for name, (low, high) in (move for move in moves[:3] if abs(move[1][0] - move[1][1]) > 0.001 * total.seconds):
         lines.append(f"  with {name} 30 % lower {1e3 * low:.2f} ms, 30 % higher {1e3 * high:.2f} ms")
     return lines
 
