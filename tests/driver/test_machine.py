@@ -53,6 +53,13 @@ def test_enabled_npu_wants_its_driver(tmp_path: Path, status: dict[str, str]) ->
     assert machine(tmp_path, {})[0].cure().endswith("load the driver: sudo modprobe etnaviv")
 
 
+def test_one_enabled_npu_is_enough(tmp_path: Path) -> None:
+    nodes = {f"npu_{number}": {"compatible": GC, "status": "disabled"} for number in (1, 3, 4)}
+    device_tree(tmp_path, "Any", "any,board", npu_2={"compatible": GC}, **nodes)
+    board = machine(tmp_path, {})[0].board()
+    assert board is not None and (board.npu, board.enabled) == ("/soc/npu@2", True)
+
+
 def test_vendor_kernel_is_named(tmp_path: Path) -> None:
     device_tree(tmp_path, *VIM3, galcore={"compatible": "amlogic, galcore", "status": "okay"})
     assert "this kernel is for the vendor's driver galcore" in machine(tmp_path, {})[0].cure()

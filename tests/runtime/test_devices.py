@@ -82,6 +82,13 @@ def test_node_that_works_comes_before_the_errors_of_others(tmp_path: Path, npu: 
     assert resolve("auto", made) == f"{tmp_path}/dri/renderD129"
 
 
+def test_of_several_nodes_that_cannot_be_used_the_first_is_named(tmp_path: Path) -> None:
+    nodes: dict[str, Kernel | str | int] = {"renderD128": errno.EACCES, "renderD129": errno.EMFILE}
+    made, _ = machine(tmp_path, nodes, dict.fromkeys(nodes, "etnaviv"))
+    with pytest.raises(DeviceError, match="renderD128"):
+        resolve("auto", made)
+
+
 def older(arg: object, request: int) -> None:
     if hasattr(arg, "version_minor"):
         arg.version_minor = 3

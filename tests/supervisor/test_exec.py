@@ -265,9 +265,10 @@ def test_a_32_bit_program_that_starts_later_is_killed_with_a_line(run: Run, tmp_
 
 
 TERMINAL = """
-import os, pty, sys
+import os, pty, signal, sys
 pid, terminal = pty.fork()
 if pid == 0:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # jobs in the background ignore it, and all that they start
     os.execv(sys.argv[1], sys.argv[1:])
 shown = b""
 while b"ready" not in shown:

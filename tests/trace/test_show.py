@@ -5,17 +5,21 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hornito.errors import BadInput
 from hornito.stream import Archive, Submission, listing
+from hornito.trace.calls import text_of
 from hornito.trace.load import load
-from hornito.trace.records import BufferEntry, Header, Recording, Store
+from hornito.trace.records import BufferEntry, Call, Header, Recording, Store
 from hornito.trace.selection import JobNumber, Selection, job_numbers
 from hornito.trace.show import Options, Style, as_json, show
 from hornito.trace.submissions import from_archive, to_submission
+from hornito.uapi import etnaviv
+from hornito.uapi.ioctl import Ioctl, Struct
 from tests.trace import samples
 
 
@@ -40,10 +44,31 @@ def test_every_line_of_the_listing_is_shown(recording: Recording) -> None:
 def test_calls_results_and_messages_are_shown_around_submits(recording: Recording) -> None:
     found = texts(recording)
     (call,) = [line for line in found if "GEM_NEW" in line and "0.000001" in line]
-    assert call.split("] ")[1] == "ETNAVIV_GEM_NEW(size=4096, flags=0x20000, handle=0) = 0 {handle=2} <0.000000>"
+    assert call.split("] ")[1] == "ETNAVIV_GEM_NEW(size=4096, flags=WC, handle=0) = 0 {handle=2} <0.000000>"
     assert found[-1].endswith("recorder: all is well")
     assert any("submit 1 done, 300 bytes written" in line for line in found)
     assert any(line == "submit 1, job 0: TP 0.000 + 0.002 ms" for line in found)
+
+
+@pytest.mark.parametrize(
+    "argument,ioctl,text",
+    [
+        (etnaviv.GetParam(param=0x1B), etnaviv.GET_PARAM, "param=SOFTPIN_START_ADDR"),
+        (etnaviv.GetParam(param=0x99), etnaviv.GET_PARAM, "param=0x99"),
+        (etnaviv.GemCpuPrep(op=7), etnaviv.GEM_CPU_PREP, "op=READ|WRITE|NOSYNC"),
+        (etnaviv.GemSubmit(flags=0x88), etnaviv.GEM_SUBMIT, "exec_state=PIPE_3D"),
+        (etnaviv.GemSubmit(flags=0x88), etnaviv.GEM_SUBMIT, "flags=SOFTPIN|0x80"),
+        (etnaviv.GemWait(), etnaviv.GEM_WAIT, "flags=0,"),
+    ],
+)
+def test_numbers_that_have_names_show_them(argument: Struct, ioctl: Ioctl[Any], text: str) -> None:
+    content = bytes(argument)
+    assert text in text_of(Call(0, 0, 0, 1, 1, 3, ioctl.number, content, content))
+
+
+def test_an_unknown_call_shows_its_number_and_bytes() -> None:
+    call = Call(0, 0, 0, 1, 1, 3, 0xC0106499, b"ab", b"ac", -1, 22)
+    assert text_of(call).endswith("ioctl(READ_WRITE, 'd', 0x99, 16)(bytes='6162') = -1 EINVAL <0.000000>")
 
 
 def test_jobs_coefficients_and_tensors_are_explained(recording: Recording) -> None:

@@ -126,6 +126,46 @@ def test_after_a_kill_between_jobs_another_process_goes_on(shared_executor: Proc
     assert client.output() == client.input
 
 
+def test_a_process_that_is_killed_before_it_is_ready_is_replaced() -> None:
+    executor = ProcessExecutor(CHIP)
+    first = executor.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    executor.wait_ready()
+    assert executor.pid not in (first, None)
+    executor.close()
+
+
+def test_another_process_gets_the_mappings_that_are_left(shared_executor: ProcessExecutor, client: Client) -> None:
+    client.space.unmap(OUTPUT)
+    assert shared_executor.pid is not None
+    os.kill(shared_executor.pid, signal.SIGKILL)
+    client.space.map(OUTPUT, SIZE, client.fd, 2 * SIZE)
+    shared_executor.run(client.space, tp_stream(CODE))
+    assert client.output() == client.input
+
+
+def test_mappings_leave_no_descriptor_in_the_process(shared_executor: ProcessExecutor, client: Client) -> None:
+    shared_executor.wait_ready()
+    folder = Path(f"/proc/{shared_executor.pid}/fd")
+    before = len(list(folder.iterdir()))
+    for _ in range(10):
+        client.space.unmap(OUTPUT)
+        client.space.map(OUTPUT, SIZE, client.fd, 2 * SIZE)
+    assert len(list(folder.iterdir())) == before
+
+
+def test_a_forked_child_leaves_the_process_alone(shared_executor: ProcessExecutor, client: Client) -> None:
+    shared_executor.wait_ready()
+    worker, child = shared_executor.pid, os.fork()
+    if not child:
+        shared_executor.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    shared_executor.run(client.space, tp_stream(CODE))
+    assert shared_executor.pid == worker
+
+
 def test_kill_during_a_load_costs_at_most_the_job_that_runs(shared_executor: ProcessExecutor) -> None:
     clients = [Client(shared_executor.new_space(), seed) for seed in range(3)]
     stream = np.tile(tp_stream(CODE), 200)  # so that kills meet jobs that run

@@ -35,6 +35,19 @@ class Core:
     def identity(self) -> Identity:
         return Identity(*(self.parameters.get(param, 0) for param in _IDENTITY))
 
+    def as_json(self) -> dict[str, int | str | None]:
+        """Which core it is, as plain values."""
+        one = self.identity
+        return {
+            "pipe": self.pipe,
+            "chip": self.chip.name if self.chip else None,
+            "model": one.model,
+            "revision": one.revision,
+            "product_id": one.product_id,
+            "customer_id": one.customer_id,
+            "eco_id": one.eco_id,
+        }
+
 
 @dataclass(frozen=True)
 class Node:

@@ -2,14 +2,26 @@
 """What does a recorded call say, by name and field? From the tables of ``hornito.uapi``."""
 
 import ctypes
+import enum
 import errno
 from typing import Any
 
 from hornito.trace.records import Call
+from hornito.uapi import etnaviv
 from hornito.uapi.ioctl import Struct
 from hornito.uapi.tables import ioctl_name, ioctl_of
 
 _RAW = 64  # bytes of an unknown argument that are shown
+# Of each request the fields whose numbers have names.
+_ENUMS: dict[int, dict[str, type[enum.IntEnum] | type[enum.IntFlag]]] = {
+    etnaviv.GET_PARAM.number: {"param": etnaviv.Param},
+    etnaviv.GEM_NEW.number: {"flags": etnaviv.BoFlag},
+    etnaviv.GEM_CPU_PREP.number: {"op": etnaviv.Prep},
+    etnaviv.GEM_SUBMIT.number: {"exec_state": etnaviv.ExecState, "flags": etnaviv.SubmitFlag},
+    etnaviv.WAIT_FENCE.number: {"flags": etnaviv.Wait},
+    etnaviv.GEM_WAIT.number: {"flags": etnaviv.Wait},
+    etnaviv.GEM_USERPTR.number: {"flags": etnaviv.UserPtr},
+}
 
 
 def name_of(call: Call) -> str:
@@ -46,13 +58,33 @@ def changes(call: Call) -> dict[str, Any]:
 
 def text_of(call: Call) -> str:
     """One line, as strace has them: time, thread, call, result, what came back, how long it took."""
-    found = f"{call.time / 1e9:12.6f} [{call.thread}] {name_of(call)}({_listed(arguments(call, call.sent))})"
+    sent = _named(call, arguments(call, call.sent))
+    found = f"{call.time / 1e9:12.6f} [{call.thread}] {name_of(call)}({_listed(sent)})"
     if call.errno:
         known = errno.errorcode.get(call.errno, "")
         return f"{found} = -1 {known or call.errno} <{call.duration / 1e9:.6f}>"
     changed = changes(call)
     back = f" {{{_listed(changed)}}}" if changed else ""
     return f"{found} = {call.result}{back} <{call.duration / 1e9:.6f}>"
+
+
+def _named(call: Call, fields: dict[str, Any]) -> dict[str, Any]:
+    """Numbers that stand for names, and flags, as names; the zero of flags stays."""
+    known = _ENUMS.get(call.request, {})
+    return {name: _Name(known[name], value) if name in known else value for name, value in fields.items()}
+
+
+class _Name(str):
+    """A text that is shown without quotes."""
+
+    def __new__(cls, kind: type[enum.IntEnum] | type[enum.IntFlag], value: int) -> "_Name":
+        if issubclass(kind, enum.IntFlag):
+            flags = [flag for flag in kind if value & flag]
+            rest = value & ~sum(flags)
+            parts = [str(flag.name) for flag in flags] + ([f"{rest:#x}"] if rest else [])
+            return str.__new__(cls, "|".join(parts) or "0")
+        names = {int(member): member.name for member in kind}
+        return str.__new__(cls, names.get(value, hex(value)))
 
 
 def _listed(fields: dict[str, Any]) -> str:
@@ -64,4 +96,6 @@ def _shown(value: Any) -> str:
         return f"{{{_listed(value)}}}"
     if isinstance(value, int):
         return hex(value) if abs(value) >= 1 << 16 else str(value)
+    if isinstance(value, _Name):
+        return str(value)
     return repr(value if len(value) <= _RAW else f"{value[:_RAW]}...")

@@ -55,6 +55,8 @@ class Worker:
                         space.close()
                 case "run":
                     return self._run(values, message.tail)
+                case "nothing":
+                    pass
                 case other:
                     raise AssertionError(f"unknown request {other!r}")
             return {}
