@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Raises SystemExit after ``--help`` and ``--version``, and for arguments that make no sense.
     """
+    _occupy_standard_descriptors()
     remarks = logging.StreamHandler(sys.stderr)
     remarks.setFormatter(logging.Formatter("hornito: %(message)s"))
     logging.getLogger("hornito").addHandler(remarks)
@@ -167,8 +168,20 @@ def _output_is_stuck() -> bool:
     return False
 
 
+def _occupy_standard_descriptors() -> None:
+    """Where standard input, output or error is closed, no file of ours may get its number: who writes there would
+    write into it. Programs that we start find it closed, as they would without us."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number
+
+
 def _give_up_output() -> None:
     """Nobody takes our output any more: what is left of it must not be flushed there at exit."""
+    if sys.stdout is None:
+        return
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
