@@ -91,7 +91,12 @@ class Node:
 def ask_node(kernel: Kernel, fd: int, path: str) -> Node:
     """What the open node ``fd`` is; messages call it ``path``. Raises OSError."""
     room = ctypes.create_string_buffer(_NAME_ROOM)
-    version = drm.VERSION(kernel, fd, name_len=len(room), name=ctypes.addressof(room))
+    try:
+        version = drm.VERSION(kernel, fd, name_len=len(room), name=ctypes.addressof(room))
+    except OSError as error:
+        if error.errno != errno.ENOTTY:
+            raise
+        raise OSError(errno.ENOTTY, "not a DRM device") from error
     name = room.raw[: version.name_len].decode("ascii", "replace")
     number = (version.version_major, version.version_minor)
     if name != etnaviv.DRIVER_NAME:
