@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hornito.cli import main as main_module
+from hornito.cli.options import counted
 from hornito.errors import BadStream, DeviceError, LabError
 from hornito.model import ModelBuilder
 from tests.cli.conftest import Hornito, Outcome
@@ -431,3 +432,35 @@ def test_classifier_s_verb_names_the_detector_s(folder: Path, hornito: Hornito) 
 def test_comparison_without_npu_says_that_there_is_none(folder: Path, hornito: Hornito) -> None:
     found = hornito("benchmark", folder / "float.tflite", "--compare", "cpu", "--count", "1", "--warmup-runs", "0")
     assert found.code == 0 and "nothing to compare" in found.err
+
+
+def test_options_of_plans_are_not_ignored_in_silence(folder: Path, hornito: Hornito, tmp_path: Path) -> None:
+    model, image = folder / "layer.tflite", folder / "layer.npy"
+    on_cpu = ["run", model, "--input", image, "--device", "cpu"]
+    words = "hornito: {}: ignored, as --device cpu uses no NPU"
+    assert "ignored" not in hornito(*on_cpu).err
+    found = hornito(*on_cpu, "--plan", "wide", "--chip", "imx8mp")
+    assert found.code == 0 and words.format("--chip, --plan") in found.err.splitlines()
+    found = hornito(*on_cpu, "--per-axis-error", "0.2", "--disable", "tp")
+    assert found.code == 0 and words.format("--per-axis-error, --disable") in found.err.splitlines()
+    remark = "hornito: --per-axis-error: ignored at plan level proven; use --plan wide\n"
+    output = ["-o", tmp_path / "o.npz", "--json"]
+    for verb in (["plan", model], ["compile", model, *output]):
+        found = hornito(*verb, "--per-axis-error", "0.2")
+        assert (found.code, found.err) == (0, remark)
+        assert hornito(*verb, "--per-axis-error", "0.2", "--plan", "wide").err == ""
+    assert hornito("plan", model, "--estimate", "--per-axis-error", "0.2", "--against", "wide").err == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "plural", "text"),
+    [
+        (0, "run", "", "0 runs"),
+        (1, "run", "", "1 run"),
+        (2, "run", "", "2 runs"),
+        (1, "process", "processes", "1 process"),
+        (2, "process", "processes", "2 processes"),
+    ],
+)
+def test_counts_agree_with_their_nouns(count: int, noun: str, plural: str, text: str) -> None:
+    assert counted(count, noun, plural) == text

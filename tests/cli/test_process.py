@@ -48,7 +48,13 @@ def test_full_disk_under_stdout_is_one_line() -> None:
     assert process.returncode == 2
 
 
-def test_interrupt_ends_with_130_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+ENDS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+
+
+@pytest.mark.parametrize(("number", "code", "word"), ENDS)
+def test_signals_end_it_with_their_code_and_leave_nothing(
+    number: signal.Signals, code: int, word: str, folder: Path, tmp_path: Path
+) -> None:
     pipe = tmp_path / "x.npy"
     os.mkfifo(pipe)
     process = start("run", folder / "layer.tflite", "--input", pipe, "--output", tmp_path / "y.npy")
@@ -61,12 +67,42 @@ def test_interrupt_ends_with_130_and_leaves_nothing(folder: Path, tmp_path: Path
             assert error.errno == errno.ENXIO and process.poll() is None
             time.sleep(0.1)
     assert writer >= 0
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     os.close(writer)
-    assert process.returncode == 130
-    assert stderr.splitlines()[-1] == "hornito: interrupted" and "Traceback" not in stderr
+    assert process.returncode == code
+    assert stderr.splitlines()[-1] == f"hornito: {word}" and "Traceback" not in stderr
     assert list(tmp_path.iterdir()) == [pipe]
+
+
+WRITES = """
+import sys, time
+from hornito.cli import devices, main
+from hornito.files import atomic_writer
+
+def write(options):
+    with atomic_writer(sys.argv[1]) as stream:
+        stream.write(b"half")
+        stream.flush()
+        print("writes", flush=True)
+        time.sleep(60)
+
+devices.run = write
+sys.exit(main.main(["devices"]))
+"""
+
+
+@pytest.mark.parametrize(("number", "code", "word"), ENDS)
+def test_signals_leave_nothing_half_written(number: signal.Signals, code: int, word: str, tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"old")
+    command = [sys.executable, "-c", WRITES, str(tmp_path / "out")]
+    process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == "writes\n"
+    process.send_signal(number)
+    assert process.communicate(timeout=60)[1] == f"hornito: {word}\n"
+    assert process.returncode == code
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out").read_bytes() == b"old"
 
 
 @pytest.mark.parametrize("verb", ["inspect", "plan", "compile", "--help"])

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Which weights and which bias has an addition?"""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
+from hornito.compiler import Level, Options, make_plan
+from hornito.compiler.operators.common import MAX_SIZE
+from hornito.compiler.plan import NpuPart
 from hornito.compiler.tasks import Convolution
 from hornito.hardware.chips import Chip, find_chip
 from hornito.model import ModelBuilder, Value, affine
@@ -36,3 +40,23 @@ def test_halves_of_the_bias_are_rounded_away_from_zero(chip: Chip, zero_points: 
 @pytest.mark.parametrize("scales,weights", [((1.0, 0.4), [255, 102]), ((0.4, 1.0), [102, 255]), ((1, 1), [255, 255])])
 def test_the_input_of_the_larger_scale_has_the_largest_weight(scales: tuple[float, float], weights: list[int]) -> None:
     assert addition(CHIP, scales, (0, 0)).kernels.values[0, :, 0, 0].tolist() == weights
+
+
+@pytest.mark.parametrize("chip", [CHIP, IMX8MP], ids=["a311d", "imx8mp"])
+@pytest.mark.parametrize(
+    "shape,width",
+    [((1, 32896, 1024, 1), 4096), ((1, 1, 65535, 1), 128)],
+    ids=["more than the widest rows of a power of two hold", "as many columns as strides reach"],
+)
+def test_sums_of_any_size_are_seen_in_rows_that_fit(chip: Chip, shape: tuple[int, ...], width: int) -> None:
+    def build(builder: ModelBuilder) -> Sequence[Value]:
+        one, two = (builder.input(name, shape, np.uint8, quantization=affine(1.0, 0)) for name in ("one", "two"))
+        return [builder.add(one, two, quantization=affine(2.0, 0))]
+
+    plan = make_plan(made(build), Options(chip, Level.WIDE))
+    assert plan.refusals == {}
+    jobs = [task for part in plan.parts if isinstance(part, NpuPart) for task in part.tasks]
+    sums = [job for job in jobs if isinstance(job, Convolution)]
+    assert {job.target_frame.columns for job in sums} == {width}
+    assert sum(job.output.bytes for job in sums) == math.prod(shape)
+    assert all(max(job.output.rows, job.output.columns) <= MAX_SIZE for job in sums)

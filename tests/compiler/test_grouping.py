@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Do groups of output channels keep what they promise? Against exact sums of the model's own weights and scales."""
 
+import itertools
 import math
 
 import numpy as np
@@ -117,6 +118,51 @@ def test_without_any_error_each_scale_has_its_job() -> None:
     groups = group_channels(layer, Scales(0.05, (0.01, 0.01, 0.007, 0.01, 0.003), 1.0, 128), 0.0)
     assert sorted((group.first, group.own) for group in groups) == [(0, 3), (2, 1), (4, 1)]
     assert all(group.worst == group.spread == 0 for group in groups)
+
+
+def small(weights: list[int], bias: int) -> Kernels:
+    """A channel of one large weight, and a channel of these; all but the first are small, whole at their own scale."""
+    values = np.zeros((2, 1, 1, len(weights)), np.int64)
+    values[0, 0, 0, 0], values[1, 0, 0] = 100, weights
+    return Kernels((values + ZERO).astype(np.uint8), np.zeros(2, np.int64), 1, ZERO, np.array([0, bias]))
+
+
+EVEN = np.array(list(itertools.product(range(256), repeat=2)))  # all inputs of two bytes, each as likely
+# Of the second channel: weights, bias, zero point of the input. Both are halved, and what they lose has one sign.
+SMALL = {
+    "sums that stay": ([7, 9], 0, 128),
+    "a sum that rises": ([7, 20], 0, 3),
+    "a bias that rises": ([7, 20], 7, 3),
+    "weights of which none is kept": ([1, 0], 0, 128),
+}
+
+
+def spreads(layer: Kernels, scales: Scales) -> tuple[float, float]:
+    """For all inputs there are: the root mean square of the second channel's error, and of its own results."""
+    (group,) = group_channels(layer, scales, 1.0)
+    exact = results(layer, scales, EVEN)[1]
+    error = painted([group], 2, EVEN, scales.input_zero_point)[1] - exact
+    return float(np.sqrt((error**2).mean())), float(exact.std())
+
+
+@pytest.mark.parametrize("form", SMALL)
+def test_spread_is_the_root_mean_square_over_all_inputs(form: str) -> None:
+    weights, bias, zero = SMALL[form]
+    layer, scales = small(weights, bias), Scales(1.0, (0.5, 0.25), 4.0, zero)
+    (group,) = group_channels(layer, scales, 1.0)
+    assert group.spread == pytest.approx(spreads(layer, scales)[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("output", [1.0, 1000.0], ids=["of its own spread", "of the least spread that counts"])
+@pytest.mark.parametrize("form", ["sums that stay", "a sum that rises", "a bias that rises"])
+def test_channels_share_a_job_up_to_the_bound(form: str, output: float) -> None:
+    weights, bias, zero = SMALL[form]
+    layer, scales = small(weights, bias), Scales(1.0, (0.5, 0.25), output, zero)
+    error, own = spreads(layer, scales)
+    assert (own > 5.0) == (output == 1.0)
+    bound = error / max(own, 5.0)
+    assert len(group_channels(layer, scales, bound * 1.001)) == 1
+    assert len(group_channels(layer, scales, bound * 0.999)) == 2
 
 
 # Transforms of kernels

@@ -13,6 +13,8 @@ import pytest
 
 from hornito.compiler import Level, Options, Plan, make_plan
 from hornito.compiler.operators import MOVES
+from hornito.compiler.plan import NpuPart
+from hornito.compiler.tasks import Convolution
 from hornito.conformance import Case, Result, Status, all_cases, differences
 from hornito.conformance.case import Scope
 from hornito.conformance.differences import Array, error_bounds, tolerance
@@ -109,9 +111,41 @@ def test_tolerance_of_weights_with_scales_of_their_own_is_what_the_plan_promises
     assert judge(case, WIDE, Fake({"CONV_2D": off_by(2 + promised)}), 1).status is Status.FAIL
 
 
+@pytest.mark.parametrize("costs", [(3, 1), (1, 3), (3, 3)])
+def test_error_bound_is_that_of_an_operator_s_worst_job(costs: tuple[int, ...]) -> None:
+    plan = make_plan(read_model(CONVOLUTION.make(Draw(CONVOLUTION.name, 1))), WIDE)
+    (part,) = (part for part in plan.parts if isinstance(part, NpuPart))
+    (job,) = (task for task in part.tasks if isinstance(task, Convolution))
+    jobs = tuple(replace(job, off_by=cost) for cost in costs)
+    assert error_bounds(replace(plan, parts=(replace(part, tasks=jobs),))) == {0: 3}
+
+
 def test_other_weights_have_no_error_bound() -> None:
     graph = read_model(CONVOLUTION.make(Draw(CONVOLUTION.name, 1)))
     assert error_bounds(make_plan(graph, WIDE)) == {0: 0}
+
+
+def sum_of_convolutions() -> Case:
+    """Two convolutions, which may be off by 1, and a sum, which may be off by 5."""
+    builder = ModelBuilder()
+    image = builder.input("image", (1, 1, 4, 1), np.uint8, quantization=affine(1.0, 0))
+    one = scaled(builder, image, 1)
+    builder.output(builder.add(one, scaled(builder, one, 2), quantization=affine(0.125)))
+    model = builder.build()
+    return Case("sum", "F", lambda draw: model)
+
+
+def test_operator_beyond_its_own_tolerance_fails_though_another_is_further_off() -> None:
+    result = judge(sum_of_convolutions(), OPTIONS, Fake({"CONV_2D": off_by(2), "ADD": off_by(4)}), 1)
+    assert (result.status, result.worst, result.tolerance) == (Status.FAIL, 2, 1)
+    assert "CONV_2D" in result.reason
+
+
+def test_of_operators_as_near_to_their_tolerances_the_furthest_off_is_told() -> None:
+    result = judge(sum_of_convolutions(), OPTIONS, Fake({"CONV_2D": off_by(1), "ADD": off_by(5)}), 1)
+    assert (result.status, result.worst, result.tolerance) == (Status.PASS, 5, 5)
+    result = judge(sum_of_convolutions(), OPTIONS, Fake({"CONV_2D": off_by(3), "ADD": off_by(7)}), 1)
+    assert (result.status, result.worst, result.tolerance) == (Status.FAIL, 7, 5)
 
 
 def test_refusal_names_rule_and_value() -> None:
@@ -251,6 +285,12 @@ def test_whole_networks_are_fed_the_noise_of_the_reference_driver() -> None:
         assert whole(Watched(), seed=seed).status is Status.PASS
 
 
+def test_whole_network_without_anything_for_the_npu_is_refused() -> None:
+    model, fake = DILATED.make(Draw(DILATED.name, 1)), Fake()
+    result = judge(Case("N.Whole", "N", lambda draw: model, scope=Scope.RESULTS, tolerance=8), OPTIONS, fake, 1)
+    assert (result.status, result.rule, fake.runs) == (Status.REFUSED, "CONV_2D: needs a dilation of 1", 0)
+
+
 def test_noise_is_that_of_the_standard_generator() -> None:
     assert int(mersenne_words(10000, 5489)[-1]) == 4123659995  # as the C++ standard demands of std::mt19937
     noise = reference_noise((1, 200, 100, 3))
@@ -286,9 +326,13 @@ def test_failure_of_one_operator_is_kept_alone(tmp_path: Path) -> None:
 
 
 def test_failure_that_needs_its_surroundings_is_kept_with_them(tmp_path: Path) -> None:
+    """Alone it is off by as much as it may."""
+    alone = judge(SUM, OPTIONS, Fake({"ADD": off_by(9)}), 1).tolerance or 0
+    assert alone
+
     class Crowded(Fake):
         def __call__(self, plan: Plan, values: Mapping[int, Array]) -> dict[int, Array]:
-            self.spoil = {"ADD": off_by(9)} if len(plan.graph.operators) > 1 else {}
+            self.spoil = {"ADD": off_by(9 if len(plan.graph.operators) > 1 else alone)}
             return super().__call__(plan, values)
 
     result = judge(SUM, OPTIONS, Crowded(), 1, partial(keep, tmp_path, options=[]))

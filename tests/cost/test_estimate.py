@@ -129,8 +129,10 @@ def test_a_plan_and_its_submissions_have_the_same_jobs(name: str) -> None:
     assert jobs[0] == jobs[1] and len(jobs[0]) == 4
     assert planned.memory == sent.memory
     choices = [next(item.choices for item in one.items if item.target is Target.NN) for one in (planned, sent)]
-    assert choices[0].zrl_bits is not None
-    assert dataclasses.replace(choices[0], zrl_bits=None) == choices[1]
+    if name == "a311d":
+        assert choices[0] == choices[1] and choices[0].zrl_bits is not None
+    else:  # version 8 has a table of them in its header
+        assert dataclasses.replace(choices[0], zrl_bits=None) == choices[1]
 
 
 def test_zeros_behind_coefficients_are_no_coefficients() -> None:

@@ -4,7 +4,7 @@
 from pathlib import Path
 
 import pytest
-from tools.cost_table import GRID, Models, cases, fit
+from tools.cost_table import GRID, Models, cases, fit, markdown
 
 from hornito.hardware.chips import find_chip
 from hornito.hardware.published import MOBILEDET, MOBILENET_V1, VENDOR_COEFFICIENTS, Stage
@@ -45,3 +45,8 @@ def test_kept_figures_are_those_of_the_fit(name: str, models: Models) -> None:
     found, kept = fit(models, chip), timing_of(chip)
     for figure in GRID:
         assert getattr(kept, figure).value == pytest.approx(getattr(found, figure).value), figure
+
+
+def test_the_page_has_what_the_tool_prints(models: Models) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in markdown(models) if line not in page] == []

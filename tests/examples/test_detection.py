@@ -282,3 +282,16 @@ def test_class_numbers_of_mobiledet_mean_label_lines(shared: Path) -> None:
     assert [one.label for one in found[:2]] == ["person", "tie"]
     x0, y0, x1, y1 = found[1].box
     assert 200 < x0 < x1 < 320 and 380 < y0 < y1 < 560  # where the tie is
+
+
+def test_class_below_the_first_label_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels are counted from 0, and none from behind."""
+    found = np.array([[0.0, 0, 8, 8]]), np.array([0.9]), np.array([-1])
+    monkeypatch.setattr(Ssd, "decode", lambda *_: found)
+    with Interpreter(model_content=ssd(), device="cpu") as interpreter:
+        detector = find_detector(interpreter.graph)
+        interpreter.allocate_tensors()
+        set_picture(interpreter, detector, GREY)
+        interpreter.invoke()
+        with pytest.raises(BadInput, match="class -1, the labels name 2"):
+            detections(interpreter, detector, (64, 32), ["person", "bicycle"])

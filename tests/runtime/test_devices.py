@@ -163,8 +163,11 @@ def test_names_that_mean_nothing_are_refused(tmp_path: Path) -> None:
 
 def test_file_that_is_no_render_node_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DeviceError, match=r"\[ENOTTY\]; it is no render node"):
-        open_device(str(tmp_path / "file"))
+    for path in (str(tmp_path / "file"), "/dev/null"):
+        words = rf"^{path}: not a DRM device \[ENOTTY\]; it is no render node; 'hornito devices' lists those of an NPU$"
+        for look in (open_device, find_device):
+            with pytest.raises(DeviceError, match=words):
+                look(path)
 
 
 # The list.

@@ -264,10 +264,17 @@ def test_a_32_bit_program_that_starts_later_is_killed_with_a_line(run: Run, tmp_
     assert outcome.err.startswith(f"hornito: {place}: is a 32-bit program, and was killed")
 
 
+def test_a_program_finds_signals_ignored_and_blocked_as_without_us(run: Run) -> None:
+    command = ["grep", "-E", "Sig(Ign|Blk)", "/proc/self/status"]
+    alone = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run(*command).out == alone.stdout
+
+
 TERMINAL = """
-import os, pty, sys
+import os, pty, signal, sys
 pid, terminal = pty.fork()
 if pid == 0:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # jobs in the background ignore it, and all that they start
     os.execv(sys.argv[1], sys.argv[1:])
 shown = b""
 while b"ready" not in shown:

@@ -106,6 +106,17 @@ def test_halves_are_rounded_up(value: int, expected: int) -> None:
     assert (execute(as_bytes(d), blob, np.zeros(64, np.uint8))[:36] == 100 + expected).all()
 
 
+def test_pointwise_window_below_the_image_sees_the_border() -> None:
+    size = {
+        f"{part}_{axis}_{what}": 1 for part in ("in_image", "out_image") for axis in "xy" for what in ("size", "stride")
+    }
+    d = nn_descriptor(
+        kernel_xy_size=1, kernel_y_size=1, in_image_border_const=7, offset=(0, 1), scale=(0, 15), **size, **ADDRESSES
+    )
+    blob = encode(np.full((1, 1, 1, 1), 2), [3], 0, 0, 1, 1)
+    assert execute(as_bytes(d), blob, np.full(64, 100, np.uint8))[0] == 2 * 7 + 3
+
+
 @pytest.mark.parametrize("shift", [0, 1, 15, 60, 127])
 def test_every_shift_is_exact(shift: int) -> None:
     d = nn_descriptor(scale=(0x7FFF, shift), out_zero_point=128, **ADDRESSES)

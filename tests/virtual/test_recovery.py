@@ -345,6 +345,21 @@ def test_a_core_dump_that_somebody_takes_is_kept_no_second_time(make: Make) -> N
     assert len(dumped) == 2 and not kernel.device.coredumps
 
 
+def test_a_watcher_that_fails_hangs_no_job(make: Make) -> None:
+    class Blind:
+        def begins(self, job: object) -> None:
+            pass
+
+        def ended(self, job: object) -> None:
+            raise OSError("nothing to see")
+
+    kernel = make("hang@1")
+    kernel.device.watch(Blind())
+    client = Client(kernel)
+    statuses = [client.status(client.submit((NOTHING,), flags=OUT)) for _ in range(2)]
+    assert statuses == [CANCELLED, 1]
+
+
 def test_a_log_or_core_dump_that_nobody_can_take_does_not_matter(make: Make, tmp_path: Path) -> None:
     def fail(what: str | bytes) -> None:
         raise OSError(what)

@@ -3,11 +3,14 @@
 
 import pytest
 
-from hornito.cost import Work, rates_of
+from hornito.compiler import Options, compile_graph
+from hornito.cost import Work, demand_of, estimate, rates_of
 from hornito.hardware.chips import find_chip
 from hornito.virtual.faults import Hang, MMUFault, Stopped
 from hornito.virtual.injection import Injection, Kind
 from hornito.virtual.timeline import Look, Progress, Start, Timeline
+from tests.compiler.networks import Layer
+from tests.virtual.machine import Memory, executor
 
 CHIP = find_chip("a311d")
 RATES = rates_of(CHIP)
@@ -117,3 +120,19 @@ def test_a_stopped_timeline_ends_at_the_next_job() -> None:
 def test_progress_travels_as_plain_values() -> None:
     progress = timeline(0.7, 0.1).progress
     assert Progress.decode(progress.encode()) == progress
+
+
+@pytest.mark.parametrize("name", ["a311d", "imx8mp"])
+def test_the_virtual_npu_s_time_and_bytes_are_those_of_the_estimate(name: str) -> None:
+    """The units count what they fetch; the estimate counts what the compiler made."""
+    chip = find_chip(name)
+    compiled = compile_graph(Layer(17, inputs=5, outputs=30, stride=2).graph(), Options(chip))
+    *_, submission = compiled.archive.submissions
+    memory, made = Memory(), Timeline(chip)
+    memory.load(submission)
+    executor(chip).run(memory.space, submission.stream, made)
+    memory.close()
+    found = estimate(demand_of([submission], chip, "sent"), chip)
+    assert made.progress.jobs == 4
+    assert made.progress.seconds == pytest.approx(found.npu_seconds)
+    assert made.progress.work.traffic == pytest.approx(found.work.traffic, abs=64)  # a blob's last zeros

@@ -10,6 +10,7 @@ from hornito.cli.options import (
     add_device_options,
     add_fault,
     add_json,
+    counted,
     device_arguments,
     natural,
     positive,
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(result)
         return 0
-    remark(f"{options.count} runs, a new input each, after {options.warmup_runs} to warm up")
+    remark(f"{counted(options.count, 'run')}, a new input each, after {options.warmup_runs} to warm up")
     print(f"device: {device}")
     print(f"load: {times['load']:.1f} ms")
     print(f"compile: {times['compile']:.1f} ms")

@@ -3,7 +3,16 @@
 
 import argparse
 
-from hornito.cli.options import add_json, add_plan_options, file_name, keep_apart, plan_options, print_json, remark
+from hornito.cli.options import (
+    add_json,
+    add_plan_options,
+    counted,
+    file_name,
+    keep_apart,
+    plan_options,
+    print_json,
+    remark,
+)
 from hornito.errors import Unsupported
 
 
@@ -45,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         print_json(counts)
     else:
         remark(
-            f"{options.output}: {counts['jobs']} jobs in {counts['submissions'] - 1} submissions for {counts['chip']}, "
-            f"{counts['cpu_operators']} operators on the CPU"
+            f"{options.output}: {counted(counts['jobs'], 'job')} in {counted(counts['submissions'] - 1, 'submission')} "
+            f"for {counts['chip']}, {counted(counts['cpu_operators'], 'operator')} on the CPU"
         )
     return 0

@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hornito.cli.options import add_json, add_level, file_name, keep_apart, natural, positive, print_json, remark
+from hornito.cli.options import (
+    add_json,
+    add_level,
+    counted,
+    file_name,
+    keep_apart,
+    natural,
+    positive,
+    print_json,
+    remark,
+)
 from hornito.errors import BadInput
 
 if TYPE_CHECKING:
@@ -124,10 +134,7 @@ def _print(report: "Report", comparison: "Comparison | None") -> None:
     if comparison is not None:
         _print_comparison(comparison)
     cases, processes = len(report.results), report.jobs
-    remark(
-        f"{cases} case{'s' if cases > 1 else ''} in {report.seconds:.1f} s "
-        f"by {processes} process{'es' if processes > 1 else ''}"
-    )
+    remark(f"{counted(cases, 'case')} in {report.seconds:.1f} s by {counted(processes, 'process', 'processes')}")
 
 
 def _print_table(lines: Sequence[Sequence[str]]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hornito import __version__
-from hornito.cli.options import add_json, print_json, remark
+from hornito.cli.options import add_json, counted, print_json, remark
 
 if TYPE_CHECKING:
     from hornito.doctor import JobResult, Report
@@ -89,7 +89,7 @@ def _print(report: "Report") -> None:
     print()
     counts = [(verdict, report.count(verdict)) for verdict in Verdict]
     words = [f"{count} {verdict.value}" for verdict, count in counts if count or verdict is Verdict.PASS]
-    print(f"{len(report.jobs)} jobs: {', '.join(words)}")
+    print(f"{counted(len(report.jobs), 'job')}: {', '.join(words)}")
     if report.gone:
         print("the device could not be opened again after a failure; restart the machine before the next test")
     if not report.log_readable:

@@ -145,14 +145,14 @@ def summary(estimate: "Estimate", found: "Calibration | None") -> list[str]:
         f"its highest rate {100 * estimate.utilisation:.0f} % while the NPU works",
         f"memory bus: {work.read:,} bytes read ({work.coefficient_reads:,} of coefficients, which have "
         f"{work.coefficient_bytes:,}), {work.written:,} written; {work.cached:,} from on-chip SRAM instead",
-        f"peak memory: {estimate.peak_memory:,} bytes ({memory})",
+        f"peak memory: {estimate.peak_memory:,} bytes{f' ({memory})' if memory else ''}",
         "energy: no source says what these chips draw, so none is estimated",
     ]
     if estimate.demand.estimated:
         lines.append("the chip's coefficient format is unproven: coefficient bytes are an estimate")
     lines.append(found.text() if found else f"figures: {_basis(estimate)}")
     moves = sorted(estimate.sensitivity().items(), key=lambda pair: -abs(pair[1][0] - pair[1][1]))
-    for name, (low, high) in moves[:3]:
+    for name, (low, high) in (move for move in moves[:3] if abs(move[1][0] - move[1][1]) > 0.001 * total.seconds):
         lines.append(f"  with {name} 30 % lower {1e3 * low:.2f} ms, 30 % higher {1e3 * high:.2f} ms")
     return lines
 
@@ -186,13 +186,14 @@ def write_csv(path: str, estimates: Sequence["Estimate"]) -> None:
 
 def comparison(one: "Estimate", other: "Estimate") -> list[str]:
     """What differs between two estimates: totals, and the operators, or for recordings the jobs in order."""
+    from hornito.cost import difference
+
     left, right = _sums(one), _sums(other)
     lines = [f"A: {one.demand.title}", f"B: {other.demand.title}"]
     rows = [("", "A", "B", "B / A")]
     for name, value in left.items():
         ratio = f"{right[name] / value:.2f}" if value else ""
         rows.append((name, _number(value), _number(right[name]), ratio))
-    apart = "apart" if one.total.high < other.total.low or other.total.high < one.total.low else "overlap"
     own, theirs = _by_key(one, other)
     changed = [
         (key, own.get(key, 0.0), theirs.get(key, 0.0))
@@ -201,9 +202,8 @@ def comparison(one: "Estimate", other: "Estimate") -> list[str]:
     ]
     changed.sort(key=lambda entry: -abs(entry[2] - entry[1]))
     lines += _aligned(rows)
-    lines.append(
-        f"A {one.total.text()}, B {other.total.text()}: the ranges {apart}; most of what is uncertain is so in both"
-    )
+    lines.append(f"A {one.total.text()}, B {other.total.text()}")
+    lines.append(difference(one, other).text("A", "B"))
     if changed:
         lines.append("what differs most, ms:")
         lines += _aligned(

@@ -7,7 +7,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hornito.cli.options import add_device_options, add_json, device_arguments, file_name, positive, print_json, remark
+from hornito.cli.options import (
+    add_device_options,
+    add_json,
+    counted,
+    device_arguments,
+    file_name,
+    positive,
+    print_json,
+    remark,
+)
 from hornito.cli.timed_run import add_run_options, timed_run
 from hornito.errors import BadInput, Unsupported
 
@@ -74,8 +83,8 @@ def _ends(interpreter: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     if len(inputs) != 1 or len(outputs) != 1:
         raise Unsupported(
-            f"the model has {len(inputs)} input{'s' if len(inputs) != 1 else ''} and {len(outputs)} "
-            f"output{'s' if len(outputs) != 1 else ''}; label-image takes one each, 'hornito detect' takes detectors"
+            f"the model has {counted(len(inputs), 'input')} and {counted(len(outputs), 'output')}; "
+            "label-image takes one each, 'hornito detect' takes detectors"
         )
     shape = tuple(int(size) for size in inputs[0]["shape"])
     if len(shape) != 4 or shape[0] != 1 or shape[3] not in (1, 3):

@@ -2,12 +2,15 @@
 """What does the user want? Finds the verb, runs it, and turns errors into one line and an exit code."""
 
 import argparse
+import contextlib
 import importlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import NoReturn
 
 from hornito import __version__
@@ -30,9 +33,14 @@ VERBS = {
     "doctor": ("doctor", "test the NPU found here against the virtual one, and write a report"),
     "fetch": ("fetch", "download a model that the examples use"),
 }
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = (128 + number for number in (signal.SIGINT, signal.SIGTERM))
 PASS_A_STATUS_ON = (("exec",), ("trace", "record"))  # verbs whose exit code is another program's ...
 OWN_FAILURE = 125  # ... so that all failures of ours share this one, as env's do
+TAKE_SIGTERM = (("serve",), *PASS_A_STATUS_ON)  # verbs that have an end of their own for it
+
+
+class _Terminated(BaseException):
+    """Somebody sent SIGTERM: everything is put away as after Ctrl-C."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Raises SystemExit after ``--help`` and ``--version``, and for arguments that make no sense.
     """
+    _occupy_standard_descriptors()
     remarks = logging.StreamHandler(sys.stderr)
     remarks.setFormatter(logging.Formatter("hornito: %(message)s"))
     logging.getLogger("hornito").addHandler(remarks)
@@ -63,11 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run_told(words: list[str]) -> tuple[int, bool]:
     """The exit code, and whether it tells of a failure of ours: then that was said in one line."""
     try:
-        return _run(words), False
+        with contextlib.nullcontext() if _is_one_of(TAKE_SIGTERM, words) else _orderly_sigterm():
+            return _run(words), False
     except HornitoError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
+    except _Terminated:
+        return _fail("terminated", TERMINATED)
     except BrokenPipeError:
         _give_up_output()
         return 128 + signal.SIGPIPE, True
@@ -89,9 +101,30 @@ def _verb(words: list[str]) -> str | None:
     return next((word for word in words if not word.startswith("-")), None)
 
 
-def _passes_a_status_on(words: list[str]) -> bool:
+@contextlib.contextmanager
+def _orderly_sigterm() -> Iterator[None]:
+    """A SIGTERM raises in the block, so that nothing half written stays; unless it is the caller's own already."""
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        raise _Terminated("terminated")
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _is_one_of(verbs: Sequence[tuple[str, ...]], words: list[str]) -> bool:
     named = tuple(word for word in words if not word.startswith("-"))
-    return any(named[: len(verb)] == verb for verb in PASS_A_STATUS_ON)
+    return any(named[: len(verb)] == verb for verb in verbs)
+
+
+def _passes_a_status_on(words: list[str]) -> bool:
+    return _is_one_of(PASS_A_STATUS_ON, words)
 
 
 class _ParserOfPrograms(_Parser):
@@ -105,7 +138,7 @@ def _run(arguments: list[str]) -> int:
         prog="hornito",
         description="Runs, shows and emulates machine learning on the Vivante NPUs of embedded Linux boards.",
         epilog="'hornito VERB --help' tells more about each. Exit codes: 0 done, 1 a comparison differs, 2 bad input, "
-        "3 not supported, 4 the device failed, 130 interrupted.",
+        "3 not supported, 4 the device failed, 130 interrupted, 143 terminated.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=24),
     )
     parser.add_argument("--version", action="version", version=f"hornito {__version__}")
@@ -135,8 +168,20 @@ def _output_is_stuck() -> bool:
     return False
 
 
+def _occupy_standard_descriptors() -> None:
+    """Where standard input, output or error is closed, no file of ours may get its number: who writes there would
+    write into it. Programs that we start find it closed, as they would without us."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number
+
+
 def _give_up_output() -> None:
     """Nobody takes our output any more: what is left of it must not be flushed there at exit."""
+    if sys.stdout is None:
+        return
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 

@@ -126,11 +126,24 @@ def _at_least(text: str, least: int) -> int:
     return int(text)
 
 
+def remark_on_ignored(options: argparse.Namespace, device: str = "") -> None:
+    """Say which of the plan's options nothing will heed on that device ("": none in particular)."""
+    error = options.per_axis_error is not None
+    chosen = {"--chip": options.chip, "--plan": options.plan != LEVEL, "--per-axis-error": error}
+    chosen |= {"--evidence": options.evidence, "--disable": options.disable}
+    given = [name for name, is_given in chosen.items() if is_given]
+    if device == "cpu" and given:
+        remark(f"hornito: {', '.join(given)}: ignored, as --device cpu uses no NPU")
+    elif error and options.plan == LEVEL and not getattr(options, "against", None):
+        remark(f"hornito: --per-axis-error: ignored at plan level {LEVEL}; use --plan wide")
+
+
 def plan_options(options: argparse.Namespace) -> Any:
     """The compiler's options for a chip that need not be at hand. Raises BadInput, Unsupported."""
     from hornito.compiler import Options, Unit, find_level
     from hornito.hardware.chips import DEFAULT_CHIP, find_chip
 
+    remark_on_ignored(options)
     disabled = frozenset(Unit(name) for name in options.disable)
     made = Options(find_chip(options.chip or DEFAULT_CHIP), find_level(options.plan), disabled)
     if (evidence := shown_evidence(options)) is not None:
@@ -154,6 +167,7 @@ def device_arguments(options: argparse.Namespace) -> dict[str, Any]:
     from hornito.cli.progress import preparation
 
     device = options.device
+    remark_on_ignored(options, device)
     if getattr(options, "fault", None):
         from hornito.runtime import Emulation, open_device
 
@@ -176,6 +190,11 @@ def keep_apart(outputs: Sequence[str], inputs: Sequence[str]) -> None:
     for output in outputs:
         if os.path.realpath(output) in read and os.path.exists(output):
             raise BadInput(f"{output}: is read as well; write the output somewhere else")
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """``1 run``, ``2 runs``; ``plural`` where an s is not enough."""
+    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def remark(text: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hornito.cli import estimates
-from hornito.cli.options import add_json, add_plan_options, plan_options, print_json
+from hornito.cli.options import add_json, add_plan_options, counted, plan_options, print_json
 from hornito.errors import BadInput
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _totals(found: Sequence["Row"]) -> list[str]:
 def _crossings(found: Sequence["Crossing"]) -> list[str]:
     """A line for each tensor that crosses between NPU and CPU."""
     total = sum(one.bytes for one in found)
-    lines = [f"crossings: {len(found)} tensors, {total:,} bytes copied"] if found else []
+    lines = [f"crossings: {counted(len(found), 'tensor')}, {total:,} bytes copied"] if found else []
     for one in found:
         turned = f", {one.turned:,} bytes of traffic to change its layout" if one.turned else ""
         way = "to" if one.direction == "in" else "from"
@@ -188,9 +188,8 @@ def _crossings(found: Sequence["Crossing"]) -> list[str]:
 def _ahead(ahead: "Outlook", found: Sequence["Row"]) -> str:
     macs = sum(row.real_macs for row in found)
     share = f", {100 * ahead.macs_on_cpu / macs:.0f} % of the MACs" if macs else ""
-    which = "them" if ahead.brought == ahead.on_cpu else f"{ahead.brought} of them"
-    count = f"{ahead.on_cpu} operators" if ahead.on_cpu > 1 else "1 operator"
-    return f"CPU: {count}{share}; --plan {ahead.level} would bring {which if ahead.on_cpu > 1 else 'it'} to the NPU"
+    which = "it" if ahead.on_cpu == 1 else "them" if ahead.brought == ahead.on_cpu else f"{ahead.brought} of them"
+    return f"CPU: {counted(ahead.on_cpu, 'operator')}{share}; --plan {ahead.level} would bring {which} to the NPU"
 
 
 def _json(compiled: "Compiled", found: Sequence["Row"]) -> dict[str, Any]:

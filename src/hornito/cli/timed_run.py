@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hornito.cli.options import natural, positive, remark
+from hornito.cli.options import counted, natural, positive, remark
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class TimedRun:
         remark(f"device: {self.device}")
         remark(f"load: {self.load:.1f} ms")
         remark(f"compile: {self.compile:.1f} ms")
-        remark(f"average: {self.average:.1f} ms over {self.runs} run{'s' if self.runs > 1 else ''}")
+        remark(f"average: {self.average:.1f} ms over {counted(self.runs, 'run')}")
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:

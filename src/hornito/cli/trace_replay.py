@@ -5,7 +5,7 @@ import argparse
 import dataclasses
 from typing import TYPE_CHECKING
 
-from hornito.cli.options import add_json, print_json, remark
+from hornito.cli.options import add_json, counted, print_json, remark
 from hornito.cli.trace_options import warn
 from hornito.errors import BadInput
 
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         print_json({"device": name, "same": same, "submits": [dataclasses.asdict(verdict) for verdict in verdicts]})
     elif same:
         compared = sum(verdict.bytes for verdict in played)
-        print(f"{name}: {len(played)} submits as recorded, {compared} bytes compared")
+        print(f"{name}: {counted(len(played), 'submit')} as recorded, {compared} bytes compared")
     return SAME if same else DIFFERENT
 
 

@@ -4,6 +4,7 @@
 from hornito.cost.calibration import Calibration, Measured, calibrate
 from hornito.cost.columns import as_json, columns
 from hornito.cost.demand import Choices, Demand, Item, Target, choices_of, demand_of
+from hornito.cost.difference import Difference, difference
 from hornito.cost.duration import Bound, Parts, Rates, duration, rates, rates_of
 from hornito.cost.estimate import Cost, Estimate, Range, estimate, total
 from hornito.cost.work import Tiling, Work, move_work, nn_work, side_by_side, tiling_of
@@ -14,6 +15,7 @@ __all__ = [
     "Choices",
     "Cost",
     "Demand",
+    "Difference",
     "Estimate",
     "Item",
     "Measured",
@@ -28,6 +30,7 @@ __all__ = [
     "choices_of",
     "columns",
     "demand_of",
+    "difference",
     "duration",
     "estimate",
     "move_work",

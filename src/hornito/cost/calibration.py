@@ -26,6 +26,7 @@ _STEPS = 30
 _HUBER = 1.5  # standard deviations from which a measurement counts less
 _LEAST_NOISE = 0.05  # of a measurement, relative
 _NUDGE = 1e-3
+_USUAL_ERROR = 1.15  # of whole networks that the figures were not fitted to, on the chips of which some are known
 Vector = NDArray[np.float64]
 
 
@@ -87,7 +88,9 @@ def calibrate(measured: Sequence[Measured], chip: Chip, source: str) -> Calibrat
         for name, by, own, before in zip(FITTED, moved, width, spread, strict=True)
         if own < 0.8 * before
     }
-    model = Figure(1.0, f"what jobs of {source} differ from the model", Confidence.INFERRED, 1 + noise)
+    # Whole networks are no better known for it: a board's jobs may fit well, and be small.
+    factor = max(1 + noise, min(start.model.factor, _USUAL_ERROR))
+    model = Figure(1.0, f"jobs of {source} are off by {noise:.0%}, whole networks more", Confidence.INFERRED, factor)
     timing = dataclasses.replace(start, model=model, **fitted)
     return Calibration(chip.name, source, timing, len(measured), noise, tuple(fitted))
 

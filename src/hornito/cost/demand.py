@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hornito.cost.work import Work, move_work, nn_work, tiling_of
-from hornito.hardware.chips import Chip
+from hornito.hardware.chips import Chip, CoefficientFormat
+from hornito.hardware.coefficients import header_bytes
 from hornito.hardware.nn import CachingMode, NNDescriptor
 from hornito.stream import NNJob, Submission, jobs_of
 
@@ -103,6 +104,14 @@ def _items(submission: Submission, chip: Chip, where: str) -> Iterator[Item]:
         place = f"{where}, job {number}"
         if isinstance(job, NNJob):
             work = nn_work(job.descriptor, job.coefficient_bytes, chip)
-            yield Item(Target.NN, place, "NN", work, choices=choices_of(job.descriptor, chip))
+            yield Item(Target.NN, place, "NN", work, choices=choices_of(job.descriptor, chip, _zero_runs(job, chip)))
         else:
             yield Item(Target.TP, place, "TP", move_work(job.descriptors))
+
+
+def _zero_runs(job: NNJob, chip: Chip) -> int | None:
+    """The width of zero runs that version 7's coefficients begin with, after their header; None for others."""
+    at = header_bytes(chip.nn_cores)
+    if chip.coefficient_format is not CoefficientFormat.V7 or not job.coefficient_bytes:
+        return None
+    return job.start[at] if at < len(job.start) else None

@@ -7,7 +7,6 @@ from pathlib import Path
 from hornito.doctor.report import Patient
 from hornito.driver import EtnavivDevice
 from hornito.driver.machine import Machine
-from hornito.driver.node import Core
 
 
 def describe(device: EtnavivDevice, machine: Machine) -> Patient:
@@ -23,22 +22,9 @@ def describe(device: EtnavivDevice, machine: Machine) -> Patient:
         node.driver,
         f"{node.version[0]}.{node.version[1]}",
         {param.name: value for param, value in core.parameters.items()},
-        tuple(_core(core) for core in node.cores),
+        tuple(core.as_json() for core in node.cores),
         platform.release(),
         platform.machine(),
         board.model if board else "",
         board.compatible if board else (),
     )
-
-
-def _core(core: Core) -> dict[str, int | str | None]:
-    one = core.identity
-    return {
-        "pipe": core.pipe,
-        "chip": core.chip.name if core.chip else None,
-        "model": one.model,
-        "revision": one.revision,
-        "product_id": one.product_id,
-        "customer_id": one.customer_id,
-        "eco_id": one.eco_id,
-    }

@@ -35,6 +35,19 @@ class Core:
     def identity(self) -> Identity:
         return Identity(*(self.parameters.get(param, 0) for param in _IDENTITY))
 
+    def as_json(self) -> dict[str, int | str | None]:
+        """Which core it is, as plain values."""
+        one = self.identity
+        return {
+            "pipe": self.pipe,
+            "chip": self.chip.name if self.chip else None,
+            "model": one.model,
+            "revision": one.revision,
+            "product_id": one.product_id,
+            "customer_id": one.customer_id,
+            "eco_id": one.eco_id,
+        }
+
 
 @dataclass(frozen=True)
 class Node:
@@ -78,7 +91,12 @@ class Node:
 def ask_node(kernel: Kernel, fd: int, path: str) -> Node:
     """What the open node ``fd`` is; messages call it ``path``. Raises OSError."""
     room = ctypes.create_string_buffer(_NAME_ROOM)
-    version = drm.VERSION(kernel, fd, name_len=len(room), name=ctypes.addressof(room))
+    try:
+        version = drm.VERSION(kernel, fd, name_len=len(room), name=ctypes.addressof(room))
+    except OSError as error:
+        if error.errno != errno.ENOTTY:
+            raise
+        raise OSError(errno.ENOTTY, "not a DRM device") from error
     name = room.raw[: version.name_len].decode("ascii", "replace")
     number = (version.version_major, version.version_minor)
     if name != etnaviv.DRIVER_NAME:

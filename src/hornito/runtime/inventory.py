@@ -45,7 +45,7 @@ class Found:
         if self.node is not None:
             found["driver"] = self.node.driver
             found["driver_version"] = f"{self.node.version[0]}.{self.node.version[1]}"
-            found["cores"] = [_core_json(core) for core in self.node.cores]
+            found["cores"] = [core.as_json() for core in self.node.cores]
         return found
 
 
@@ -118,16 +118,3 @@ def _core_line(core: Core) -> str:
         f"pipe {core.pipe}: model {one.model:#x}, revision {one.revision:#x}, product {one.product_id:#x}, "
         f"customer {one.customer_id:#x}, eco {one.eco_id:#x}: {what}"
     )
-
-
-def _core_json(core: Core) -> dict[str, Any]:
-    one = core.identity
-    return {
-        "pipe": core.pipe,
-        "chip": core.chip.name if core.chip else None,
-        "model": one.model,
-        "revision": one.revision,
-        "product_id": one.product_id,
-        "customer_id": one.customer_id,
-        "eco_id": one.eco_id,
-    }

@@ -13,15 +13,18 @@ from hornito.stream.submission import Buffer, BufferKind, Submission
 from hornito.stream.walker import LoadState, walk
 
 _UNIT = 64  # bytes that coefficients are aligned to
+_START = 4 * _UNIT
 
 
 @dataclass(frozen=True)
 class NNJob:
     """A convolution: its descriptor, and the size of its coefficients in bytes. Where they end nobody says: drivers
-    make buffers larger than need be, so zeros at a buffer's end are taken for unused."""
+    make buffers larger than need be, so zeros at a buffer's end are taken for unused. ``start``: the first
+    few of these bytes."""
 
     descriptor: NNDescriptor
     coefficient_bytes: int
+    start: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,9 @@ def _nn_job(submission: Submission, descriptor: NNDescriptor) -> NNJob:
     offset = address - buffer.address
     if buffer.data is None:
         return NNJob(descriptor, buffer.size - offset)
-    used = len(bytes(buffer.data[offset:]).rstrip(b"\0"))
-    return NNJob(descriptor, min(-(-used // _UNIT) * _UNIT, buffer.size - offset))
+    content = bytes(buffer.data[offset:]).rstrip(b"\0")
+    size = min(-(-len(content) // _UNIT) * _UNIT, buffer.size - offset)
+    return NNJob(descriptor, size, content[:_START])
 
 
 def _buffer(submission: Submission, address: int) -> Buffer | None:

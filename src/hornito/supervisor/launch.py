@@ -40,6 +40,10 @@ class NotStarted(Exception):
         self.status = status
 
 
+class EndedEarly(Exception):
+    """Something ended the program-to-be before it had a filter, such as a Ctrl-C."""
+
+
 @dataclass(frozen=True)
 class Launched:
     """A tree of processes that is about to be. ``warden`` talks to its warden, ``program`` to the program-to-be."""
@@ -53,21 +57,28 @@ class Launched:
     def listener(self) -> int:
         """Let the program go as far as its filter; the descriptor that its calls come from.
 
-        Raises DeviceError if this system does not let an ordinary user watch system calls.
+        Raises DeviceError if this system does not let an ordinary user watch system calls; EndedEarly.
         """
-        self.program.sendall(_GO)
-        message, descriptors, _, _ = socket.recv_fds(self.program, len(_GO), 1)
+        try:
+            self.program.sendall(_GO)
+            message, descriptors, _, _ = socket.recv_fds(self.program, len(_GO), 1)
+        except ConnectionError:
+            raise EndedEarly from None
         if descriptors:
             return descriptors[0]
-        _, code = self._failure() or (_FILTER, 0)
-        raise DeviceError(_no_filter(code))
+        if message:
+            raise DeviceError("can't watch system calls: too many open files; raise the limit (ulimit -n)")
+        failure = self._failure()
+        if failure is None:
+            raise EndedEarly
+        raise DeviceError(_no_filter(failure[1]))
 
     def check_started(self) -> None:
         """Wait until the program runs. Its calls must be answered meanwhile. Raises NotStarted."""
         failure = self._failure()
         if failure is None:
             return
-        name, (stage, code) = self.command[0], failure
+        name, (stage, code) = self.command[0] or "''", failure
         if stage == _NARROW:
             raise NotStarted(f"{name}: is a 32-bit program; only 64-bit ones can be given a node", NOT_EXECUTABLE)
         status = NOT_FOUND if code == 2 else NOT_EXECUTABLE
@@ -126,9 +137,11 @@ class _Signals:
 
 
 def check_readable(program: int) -> None:
-    """Raises DeviceError if we may not read the memory of the program-to-be, a copy of ours so far."""
+    """Raises DeviceError if we may not read the memory of the program-to-be, a copy of ours so far; EndedEarly."""
     try:
         UserMemory(program).read(id(_GO), len(_GO))  # something older than the process
+    except ProcessLookupError:
+        raise EndedEarly from None
     except PermissionError:
         raise DeviceError(_no_memory()) from None
 
@@ -162,6 +175,9 @@ def _become(command: Sequence[str], line: socket.socket, reporter: int, signals:
     except OSError as error:
         with contextlib.suppress(OSError):
             os.write(reporter, _REPORT.pack(stage, error.errno or 0))
+    except KeyboardInterrupt:  # nothing of the program runs yet: it would have died of that
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
     finally:
         os._exit(125)
 
@@ -185,6 +201,8 @@ def _install(architecture: Architecture) -> int:
 def _execute(command: Sequence[str], reporter: int) -> None:
     """exec as env does it: along PATH, and what has no known format goes to the shell. Raises OSError."""
     name = command[0]
+    if not name:
+        raise OSError(2, name)
     folders = [""] if "/" in name else os.get_exec_path()
     failure = OSError(2, name)
     for folder in folders:
@@ -214,4 +232,4 @@ def _no_filter(code: int) -> str:
         22: "the kernel is older than 5.14, or has no seccomp user notification; a newer one is needed",
         13: "no_new_privs could not be set",
     }
-    return f"can't watch system calls: {reasons.get(code, os.strerror(code) if code else 'the program ended at once')}"
+    return f"can't watch system calls: {reasons.get(code, os.strerror(code))}"

@@ -112,11 +112,12 @@ class Paths:
             raise _error(errno.EEXIST)
         if flags & os.O_DIRECTORY and not stat.S_ISDIR(mode) and not stat.S_ISLNK(mode):
             raise _error(errno.ENOTDIR)
-        if place.is_node and not flags & _O_PATH:
+        if place.is_node:
             return Answer(node=True, flags=flags)
         if flags & _WRITES and not flags & _O_PATH:
             raise _error(errno.EISDIR if stat.S_ISDIR(mode) else errno.EACCES)
-        return Answer(fd=os.open(place.file, flags | os.O_CLOEXEC), flags=flags)
+        # The kernel gives nobody else's O_PATH descriptor to a process: an ordinary one serves as well.
+        return Answer(fd=os.open(place.file, flags & ~_O_PATH | os.O_CLOEXEC), flags=flags)
 
     def stat(self, request: Request) -> Answer:
         status = request.place.status()

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from hornito.errors import DeviceError
-from hornito.supervisor.launch import Launched, NotStarted, check_readable, launch
+from hornito.supervisor.launch import EndedEarly, Launched, NotStarted, check_readable, launch
 from hornito.supervisor.notifications import Listener
 from hornito.supervisor.picture import Picture
 from hornito.supervisor.signals import HandOn
@@ -77,8 +77,14 @@ class _Tree:
     def serve(self) -> int:
         """Answer until nobody is left who could call; the exit status."""
         self._warden_speaks()
-        check_readable(self._program)
-        listener = Listener(self._launched.listener())
+        try:
+            check_readable(self._program)
+            listener = Listener(self._launched.listener())
+        except EndedEarly:
+            self._warden_speaks()
+            if self._status is None or self._status <= _SIGNALLED:
+                raise DeviceError("the program ended before it was started; run it again") from None
+            return self._status
         for fd in (listener.fd, *self._handlers):
             self._poll.register(fd, select.POLLIN)
         try:
@@ -161,5 +167,6 @@ class _Tree:
     def _refuse_foreign(self, pid: int) -> None:
         with contextlib.suppress(OSError):
             name = os.readlink(f"/proc/{pid}/exe")
-            os.kill(pid, signal.SIGKILL)
+            # Said first: whoever waits for its end speaks after us.
             _log.error("%s: is a 32-bit program, and was killed; only 64-bit ones can be given a node", name)
+            os.kill(pid, signal.SIGKILL)

@@ -46,6 +46,7 @@ class Window(NamedTuple):
             self.out_y == self.kernel_x == self.kernel_y == self.step == 1
             and self.offset_x == self.offset_y == 0
             and self.out_x <= self.x_size
+            and self.y_size > 0  # a window that begins below the image sees its border alone
         )
 
 

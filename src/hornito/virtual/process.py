@@ -10,6 +10,7 @@ import contextlib
 import json
 import mmap
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -113,6 +114,18 @@ class ProcessExecutor:
         except Died as error:
             raise DeviceError(f"the virtual NPU can't start: {error.text}") from error
 
+    def is_settled(self) -> bool:
+        """Whether ``wait_ready`` would not wait: the process is ready, or has ended. Any thread may ask."""
+        peer = self._link.peer
+        if self._ready or peer is None:
+            return True
+        poll = select.poll()
+        try:
+            poll.register(peer, select.POLLIN)
+        except (OSError, ValueError):  # closed meanwhile
+            return True
+        return bool(poll.poll(0))
+
     def run(self, space: "ProcessSpace", stream: NDArray[np.uint32], timeline: Timeline | None = None) -> None:
         """As ``Executor.run``. Raises Fault; Died if the process ended during the job; DeviceError."""
         timeline = timeline or Timeline(self.chip)
@@ -169,7 +182,8 @@ class ProcessExecutor:
             )
         except OSError as error:
             ours.close()
-            raise DeviceError(f"the virtual NPU's worker process can't be started: {error.strerror}") from error
+            why = f"{sys.executable}: {error.strerror}"
+            raise DeviceError(f"the virtual NPU's worker process can't be started: {why}") from error
         finally:
             theirs.close()
         link.peer = ours

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What becomes of a submission that the kernel has taken? It waits its turn, runs, and ends, one way or the other."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,6 +19,8 @@ from hornito.virtual.fences import Fence
 from hornito.virtual.injection import Injection
 from hornito.virtual.jobs import Call, Executor, Worker
 from hornito.virtual.timeline import Counters, Look, Start, Timeline
+
+_log = logging.getLogger(__name__)
 
 
 class Cancelled(Exception):
@@ -124,14 +127,20 @@ class Scheduler:
                 surroundings.after(job.uses, [] if job.error else job.requests, job.after, self._fd)
             except Exception as error:
                 job.error = job.error or error
-        if self.watcher is not None:
-            self.watcher.ended(job)
+        self._tell_end(job)
 
     def cancel(self, job: Job) -> None:
         """It never runs."""
         job.error = Cancelled()
-        if self.watcher is not None:
+        self._tell_end(job)
+
+    def _tell_end(self, job: Job) -> None:
+        if self.watcher is None:
+            return
+        try:
             self.watcher.ended(job)
+        except Exception:  # to look on is a help; the job's end must not depend on it
+            _log.exception("the job's end could not be watched")
 
     def stop(self) -> None:
         """Cancel what has not begun, and let what runs end: at its next job in this process, at once in another."""
