@@ -14,14 +14,13 @@ import pytest
 from PIL import Image
 
 from hornito.cli.main import main
-from hornito.stream import BufferKind, Submission, TensorInfo, write_archive
+from hornito.stream import BufferKind, write_archive
 from hornito.trace.load import load
 from hornito.trace.pictures import coloured, mosaic, png
 from hornito.trace.records import Done, Header, JobTime, Recording, Store, Written
 from hornito.trace.report import report
 from hornito.trace.show import Options, show
 from hornito.trace.submissions import add_submission
-from hornito.trace.view import view
 from tests.browser import Browser, Page
 from tests.trace.samples import archive, recorded
 
@@ -212,6 +211,14 @@ def test_page_of_a_whole_network_is_small(shared: Path, tmp_path: Path) -> None:
     assert len(page) < 1_000_000 and len(data(page)["jobs"]) == 33
 
 
+def test_lines_of_a_network_with_many_branches_leave_room_on_a_telephone(shared: Path, opened: Open) -> None:
+    shown = opened(load(shared / "goldens/vipnano-qi/yolox.npz"), 390)
+    assert len(names(shown, ".graph")) > 100
+    assert shown.evaluate("document.documentElement.scrollWidth") <= 390
+    assert max(shown.evaluate("[...document.querySelectorAll('.graph svg')].map(drawn => drawn.clientWidth)")) <= 90
+    assert shown.errors == []
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 7, 5), (1000, 1, 1), (32, 112, 112), (1, 400, 3), (70, 2, 2)])
 def test_mosaic_is_small_and_a_png_that_others_read(shape: tuple[int, int, int]) -> None:
     planes = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
@@ -227,8 +234,6 @@ def test_colours_stay_what_they_are() -> None:
 
 def test_edges_go_from_each_writer_to_its_readers() -> None:
     recording = made()
-    seen = view(recording, next(recording.submits()))
-    assert isinstance(seen.submission, Submission) and isinstance(seen.submission.inputs[0].tensor, TensorInfo)
     jobs = data(report(recording))["jobs"]
     reads = [dict(job["facts"])["reads from"] for job in jobs.values()]  # type: ignore[call-overload]
     assert reads == ["no earlier job", "job 0.0", "job 0.1"]

@@ -10,7 +10,9 @@ from hornito.trace.report_data import Facts, JobFacts, SubmitFacts
 from hornito.trace.report_details import key
 
 ROW = 46  # pixels of a job's row in the graph; the style sheet has it too
-LANE = 12  # pixels between the graph's lines
+_SPACING = 12  # pixels between the graph's lines, at most
+_GUTTER = 72  # pixels for all of them, at most
+_RIGHT = 14  # pixels for the jobs' own line
 _STEPS = 2000  # of a lane of calls: what lies closer together is drawn as one
 _LANES = 6  # of calls, by name; the rest share one
 _HEIGHT = 300  # of the memory map
@@ -108,8 +110,7 @@ def graph(submit: SubmitFacts) -> Iterator[str]:
     """A row for each job, lines from those that write to those that read."""
     rows = {job.job.number: number for number, job in enumerate(submit.jobs)}
     edges = sorted({(rows[source], rows[job.job.number]) for job in submit.jobs for source in job.sources})
-    lines, lanes = _edges(edges)
-    width = 14 + LANE * lanes
+    lines, width = _edges(edges)
     height = ROW * len(submit.jobs)
     yield f'<div class="graph" style="--gutter:{width}px"><svg width="{width}" height="{height}" aria-hidden="true">'
     yield f'<path d="{"".join(lines)}"/>'
@@ -123,7 +124,7 @@ def graph(submit: SubmitFacts) -> Iterator[str]:
 
 
 def _edges(edges: Sequence[tuple[int, int]]) -> tuple[list[str], int]:
-    """SVG path data, and how many lanes the long ones take at the left of the jobs' own line."""
+    """SVG path data, and the pixels that it is wide: long lines have lanes at the left of the jobs' own line."""
     ends: list[int] = []  # of each lane: the row at which it is free again
     placed = []
     for start, end in edges:
@@ -132,17 +133,19 @@ def _edges(edges: Sequence[tuple[int, int]]) -> tuple[list[str], int]:
             lane = next((number for number, free in enumerate(ends) if free <= start), len(ends))
             ends[lane : lane + 1] = [end]
         placed.append((start, end, lane))
-    middle = 14 + LANE * len(ends) - 8
+    step = min(_SPACING, _GUTTER / max(1, len(ends)))
+    width = _RIGHT + round(step * len(ends))
+    middle = width - 8
     lines = []
     for start, end, lane in placed:
         top, bottom = ROW * start + ROW // 2, ROW * end + ROW // 2
-        x = middle - LANE * (lane + 1)
+        x = round(middle - step * (lane + 1), 1)
         if lane < 0:
             lines.append(f"M{middle} {top}V{bottom}")
         else:
             turn = min(ROW // 2, 10)
             lines.append(f"M{middle} {top}Q{x} {top} {x} {top + turn}V{bottom - turn}Q{x} {bottom} {middle} {bottom}")
-    return lines, len(ends)
+    return lines, width
 
 
 def _row(submit: SubmitFacts, job: JobFacts, most: float) -> str:
@@ -152,7 +155,7 @@ def _row(submit: SubmitFacts, job: JobFacts, most: float) -> str:
     if job.coefficients is not None:
         parts.append(f"coefficients {100 * job.coefficients.size / max(1, job.coefficients.raw_bytes):.0f} %")
     unit = job.job.unit.lower()
-    title = job.job.title().removeprefix(f"{job.job.unit}").lstrip(":, ")
+    title = job.job.title().removeprefix(job.job.unit).removesuffix(" (x by y by z)").lstrip(":, ")
     return (
         f'<li><button data-job="{key(submit, job)}"><span class="name"><b class="{unit}">{key(submit, job)} '
         f'{job.job.unit}</b> {escape(title)}</span><span class="cost"><i class="{unit}" style="width:{share:.2f}%"></i>'
