@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from hornito.hardware.chips import Chip
+from hornito.trace.process_writer import ProcessWriter
 from hornito.trace.recorder import Begun, Ended, Placed, Recorder, writes
 from hornito.trace.records import Header
 from hornito.trace.snapshots import Snapshot, Snapshots
 from hornito.trace.watched_call import TracedCaller, WatchedCall
-from hornito.trace.writer import TraceWriter
 from hornito.uapi.ioctl import Struct
 from hornito.uapi.sync_file import SIGNALLED
 from hornito.virtual.caller import FileIdentity
@@ -38,7 +38,7 @@ def recording(path: str, chip: Chip, program: Sequence[str], by: str) -> Iterato
     The device should end within the block: then it is recorded how its last jobs end.
     """
     header = Header("supervisor", chip.name, tuple(program), time.time_ns(), by)
-    recorder = Recorder(TraceWriter(path, header))
+    recorder = Recorder(ProcessWriter(path, header))
     switch = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH)
     try:

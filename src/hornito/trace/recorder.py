@@ -9,14 +9,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
 from hornito.errors import BadInput
 from hornito.trace.records import BufferEntry, Call, Digest, Done, Event, Message, Reloc, Submit, Written
 from hornito.trace.snapshots import Snapshot
 from hornito.trace.watched_call import TracedCaller, WatchedCall
-from hornito.trace.writer import Build, Keeper, TraceWriter
+from hornito.trace.writer import Build, Keeper
 from hornito.uapi.drm import DRM_TYPE
 from hornito.uapi.etnaviv import GEM_SUBMIT, GemSubmit, SubmitBo, SubmitBoFlag, SubmitReloc
 from hornito.uapi.ioctl import Struct
@@ -79,6 +79,69 @@ class _Asked:
         return Begun(self.stream, tuple(Placed(address, 0) for _, _, address in self.bos))
 
 
+# What becomes an event once its contents are kept; values, so that another process may do that.
+
+
+@dataclass(frozen=True)
+class _MessageToKeep:
+    event: Message
+
+    def __call__(self, keeper: Keeper) -> Event:
+        return self.event
+
+
+@dataclass(frozen=True)
+class _CallToKeep:
+    event: Call
+    more: dict[str, bytes]
+
+    def __call__(self, keeper: Keeper) -> Event:
+        kept: dict[str, Digest] = {name: keeper.whole(content) for name, content in self.more.items()}
+        return replace(self.event, more=kept) if kept else self.event
+
+
+@dataclass(frozen=True)
+class _SubmitToKeep:
+    number: int
+    asked: _Asked
+    begun: Begun
+
+    def __call__(self, keeper: Keeper) -> Event:
+        asked, begun = self.asked, self.begun
+        return Submit(
+            self.number,
+            len(begun.stream),
+            keeper.extents(begun.stream),
+            tuple(_entry(bo, placed, keeper) for bo, placed in zip(asked.bos, begun.buffers, strict=True)),
+            asked.relocs,
+            asked.call,
+            asked.space,
+            asked.fence,
+            asked.flags,
+        )
+
+
+@dataclass(frozen=True)
+class _DoneToKeep:
+    number: int
+    ended: Ended
+
+    def __call__(self, keeper: Keeper) -> Event:
+        ended = self.ended
+        written = tuple(Written(buffer, after.extents(keeper)) for buffer, after in sorted(ended.after.items()))
+        return Done(self.number, ended.time, ended.status, written)
+
+
+class Writer(Protocol):
+    """Where a recording goes: ``TraceWriter``, or one whose work another process does."""
+
+    def defer(self, build: Build, size: int) -> None:
+        """Raises BadInput where the file can't be written any more."""
+
+    def close(self) -> None:
+        """Raises BadInput if not all could be written."""
+
+
 class Recorder:
     """Makes one recording. Its methods may be called from any thread; none raises for what goes wrong with the file:
     that is said once, and ``close`` raises it again.
@@ -86,7 +149,7 @@ class Recorder:
     ``clock`` gives ns; the recording's own clock begins now.
     """
 
-    def __init__(self, writer: TraceWriter, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(self, writer: Writer, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._writer = writer
         self._clock = clock
         self._start = clock()
@@ -148,15 +211,11 @@ class Recorder:
         more = call.more()
         duration = self.now() - call.time
         process, descriptor = self._processes[thread], call.caller.descriptor
-
-        def build(keeper: Keeper) -> Event:
-            kept: dict[str, Digest] = {name: keeper.whole(content) for name, content in more.items()}
-            return Call(
-                *(number, call.time, duration, process, thread, descriptor, call.request),
-                *(call.sent, call.returned, result, code, kept),
-            )
-
-        self._defer(build, sum(map(len, more.values())))
+        made = Call(
+            *(number, call.time, duration, process, thread, descriptor, call.request),
+            *(call.sent, call.returned, result, code),
+        )
+        self._defer(_CallToKeep(made, more), sum(map(len, more.values())))
         return number
 
     # Jobs.
@@ -177,7 +236,7 @@ class Recorder:
 
     def message(self, text: str, origin: str = "kernel") -> None:
         """A line of the kernel's log, or a remark."""
-        self._defer(lambda _: Message(self.now(), text, origin), len(text))
+        self._defer(_MessageToKeep(Message(self.now(), text, origin)), len(text))
 
     def close(self) -> None:
         """Record what has not come to its end, and end the file. Raises BadInput if it could not all be written."""
@@ -206,27 +265,10 @@ class Recorder:
             del self._flights[fence]
 
     def _submit(self, number: int, asked: _Asked, begun: Begun) -> None:
-        def build(keeper: Keeper) -> Event:
-            return Submit(
-                number,
-                len(begun.stream),
-                keeper.extents(begun.stream),
-                tuple(map(_entry, asked.bos, begun.buffers, [keeper] * len(asked.bos))),
-                asked.relocs,
-                asked.call,
-                asked.space,
-                asked.fence,
-                asked.flags,
-            )
-
-        self._defer(build, _new(placed.before for placed in begun.buffers))
+        self._defer(_SubmitToKeep(number, asked, begun), _new(placed.before for placed in begun.buffers))
 
     def _done(self, number: int, ended: Ended) -> None:
-        def build(keeper: Keeper) -> Event:
-            written = tuple(Written(buffer, after.extents(keeper)) for buffer, after in sorted(ended.after.items()))
-            return Done(number, ended.time, ended.status, written)
-
-        self._defer(build, _new(ended.after.values()))
+        self._defer(_DoneToKeep(number, ended), _new(ended.after.values()))
 
     def _defer(self, build: Build, size: int) -> None:
         if self._failure is not None:

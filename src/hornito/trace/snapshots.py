@@ -19,31 +19,31 @@ from hornito.trace.writer import Keeper
 PIECE = 1 << 16  # bytes: what changes is kept in pieces of this size
 _MOST_KEPT = 512 << 20  # bytes of buffers whose last state is remembered
 
-_compare_at_once = ctypes.CDLL(None).memcmp  # lets other threads run meanwhile
+_ZEROS = bytes(PIECE)
+# PyDLL keeps Python's lock: to let go of it for each piece costs more than the comparison.
 _compare = ctypes.PyDLL(None).memcmp
-for _function in (_compare_at_once, _compare):
-    _function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-    _function.restype = ctypes.c_int
+_compare.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]
+_compare.restype = ctypes.c_int
 
 
 class Piece:
-    """A part of a buffer from ``offset`` on, as it was once. Its content is let go of once it is kept."""
+    """A part of a buffer from ``offset`` on, as it was once. ``content`` is empty once it is kept."""
 
-    __slots__ = ("_content", "_length", "_name", "offset")
+    __slots__ = ("__weakref__", "_length", "_name", "content", "offset")
 
     def __init__(self, offset: int, content: bytes) -> None:
         self.offset = offset
-        self._content = content
+        self.content = content
         self._length = -1
         self._name: Digest = b""
 
     def extent(self, keeper: Keeper) -> Extent | None:
         """Keep it; None if it is all zeros. On the writer's thread."""
         if self._length < 0:
-            content = self._content.rstrip(b"\0")
+            content = self.content.rstrip(b"\0")
             self._name = keeper.whole(content) if content else b""
             self._length = len(content)
-            self._content = b""
+            self.content = b""
         return Extent(self.offset, self._length, self._name) if self._length else None
 
 
@@ -70,24 +70,24 @@ class _Watched:
         self.size = size
         self._map = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ, offset=offset)
         self._now: NDArray[np.uint8] = np.frombuffer(self._map, np.uint8)
-        self._last: NDArray[np.uint8] = np.zeros(size, np.uint8)
+        self._at = self._now.ctypes.data
+        self._lengths = {start: min(PIECE, size - start) for start in range(0, size, PIECE)}
+        self._last = dict.fromkeys(self._lengths, _ZEROS)
         self._pieces: dict[int, Piece] = {}
         self._snapshot = Snapshot((), 0)
 
     def look(self) -> Snapshot:
         """What it holds now: the same object as before if nothing has changed."""
-        now, last = self._now.ctypes.data, self._last.ctypes.data
-        if not _compare_at_once(now, last, self.size):
+        at, last = self._at, self._last
+        changed = [start for start, length in self._lengths.items() if _compare(at + start, last[start], length)]
+        if not changed:
             return self._snapshot
         new = 0
-        for offset in range(0, self.size, PIECE):
-            length = min(PIECE, self.size - offset)
-            if _compare(now + offset, last + offset, length):
-                part = self._last[offset : offset + length]
-                part[:] = self._now[offset : offset + length]
-                self._pieces[offset] = Piece(offset, part.tobytes())
-                new += length
-        self._snapshot = Snapshot([self._pieces[offset] for offset in sorted(self._pieces)], new)
+        for start in changed:
+            content = last[start] = self._now[start : start + self._lengths[start]].tobytes()
+            self._pieces[start] = Piece(start, content)
+            new += len(content)
+        self._snapshot = Snapshot([self._pieces[start] for start in sorted(self._pieces)], new)
         return self._snapshot
 
 
