@@ -23,7 +23,7 @@ BY_ALL = {"errors", "files"}
 _BELOW_DRIVER = {"bits", "hardware", "uapi", "stream"}
 _BELOW_RUNTIME = _BELOW_DRIVER | {"model", "cost", "compiler", "driver", "virtual", "remote"}
 _BELOW_DOCTOR = _BELOW_RUNTIME | {"supervisor", "runtime", "examples"}
-_BELOW_TRACE = _BELOW_DOCTOR | {"doctor"}
+_BELOW_TRACE = _BELOW_DOCTOR | {"doctor", "web"}
 _BELOW_CONFORMANCE = _BELOW_TRACE | {"trace"}
 
 # Which packages may import which. docs/architecture.md says what each is.
@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hardware": {"bits"},
     "uapi": {"bits"},
     "model": set(),
+    "web": set(),
     "stream": {"bits", "hardware"},
     "cost": {"bits", "hardware", "stream"},
     "compiler": {"bits", "hardware", "model", "stream", "cost"},

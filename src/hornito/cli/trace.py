@@ -13,6 +13,7 @@ ACTIONS = {
     "facts": ("trace_facts", "list what is known of states, commands and descriptors, and its sources"),
     "study": ("trace_study", "find out which fields follow a parameter of a network, and how"),
     "replay": ("trace_replay", "submit what was recorded again, and compare the results"),
+    "report": ("trace_report", "draw a recording as one page: times, graph, memory, tensors, listings"),
     "import": ("trace_import", "turn files of other programs into a recording"),
 }
 

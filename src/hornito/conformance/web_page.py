@@ -4,10 +4,10 @@
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
-from importlib.resources import files
 from itertools import groupby
 
 from hornito.conformance.result import BAD, Report, Result, Status, Summary
+from hornito.web import asset, document
 
 _KEY = (
     ("pass", "as LiteRT's"),
@@ -24,16 +24,12 @@ _MARKS = {Status.ERROR: "!", Status.REFUSED: "–", Status.SKIPPED: "○"}
 
 def page(report: Report) -> bytes:
     """The page's HTML, self-contained, for light and dark, for narrow screens, for keyboard and touch."""
-    return "\n".join(_lines(report)).encode()
-
-
-def _lines(report: Report) -> Iterator[str]:
     title = f"Conformance of {report.device}, {report.chip}"
-    yield "<!DOCTYPE html>"
-    yield '<html lang="en"><head><meta charset="utf-8">'
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>{escape(title)}</title><style>{_asset('page.css')}</style></head><body>"
-    yield f"<h1>{escape(title)}</h1>"
+    style, script = (asset(__package__, name) for name in ("page.css", "page.js"))
+    return "\n".join(document(title, style, _body(report), script)).encode()
+
+
+def _body(report: Report) -> Iterator[str]:
     yield (
         f'<p class="dim">{len(report.results)} cases at plan level {escape(report.plan)}, seed {report.seed}, '
         f"in {report.seconds:.0f} s by {report.jobs} process{'es' if report.jobs > 1 else ''}</p>"
@@ -50,11 +46,6 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _maps(report, summaries)
     yield '<div id="detail" role="status" hidden><button class="close" aria-label="close">×</button>'
     yield '<p><b></b></p><p class="what"></p><p><code></code></p></div>'
-    yield f"<script>{_asset('page.js')}</script></body></html>"
-
-
-def _asset(name: str) -> str:
-    return files("hornito.conformance").joinpath(name).read_text(encoding="utf-8")
 
 
 def _totals(summaries: Sequence[Summary]) -> Iterator[str]:

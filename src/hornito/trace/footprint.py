@@ -7,6 +7,7 @@ The ranges are those between the first and the last byte; what lies between and 
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from hornito.hardware.nn import KERNEL_ADDRESS_SHIFT, NNDescriptor, Pooling
 from hornito.hardware.tp import COUNTED_LOOPS, TPDescriptor
@@ -39,7 +40,7 @@ class DescriptorAt:
     offset: int
     fields: dict[str, int]
 
-    @property
+    @cached_property
     def footprint(self) -> Footprint:
         """What it makes its unit touch."""
         return nn_footprint(self.fields) if self.job.unit == NN else tp_footprint(self.fields)
