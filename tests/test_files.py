@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Do files appear whole or not at all, and where they should?"""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -142,3 +143,43 @@ def test_an_error_about_another_file_is_not_taken_for_ours(tmp_path: Path) -> No
     with pytest.raises(FileNotFoundError), atomic_writer(tmp_path / "file"):
         (tmp_path / "elsewhere" / "missing").read_bytes()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(params=["files without a name", "none without a name"])
+def file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is, and one that knows no files without a name."""
+    real = os.open
+
+    def refusing(path: str | Path, flags: int, *more: int, **named: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported", str(path))
+        return real(path, flags, *more, **named)
+
+    if request.param == "none without a name":
+        monkeypatch.setattr(os, "open", refusing)
+
+
+def test_any_file_system_will_do(tmp_path: Path, file_system: None, umask: None) -> None:
+    path = tmp_path / "file"
+    for content in (b"new", b"newer"):
+        write_atomically(path, content)
+        assert path.read_bytes() == content and os.listdir(tmp_path) == ["file"]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    with pytest.raises(KeyboardInterrupt), atomic_writer(path) as stream:
+        stream.write(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"newer" and os.listdir(tmp_path) == ["file"]
+    with pytest.raises(BadInput, match="missing/file: can't be written"):
+        write_atomically(tmp_path / "missing" / "file", b"")
+
+
+def test_what_is_being_written_has_no_name_yet(tmp_path: Path) -> None:
+    """So nothing is left even by what gives no notice."""
+    try:
+        os.close(os.open(tmp_path, os.O_WRONLY | os.O_TMPFILE))
+    except OSError:
+        pytest.skip("the file system knows no files without a name")
+    with atomic_writer(tmp_path / "file") as stream:
+        stream.write(b"content")
+        assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == ["file"]

@@ -7,7 +7,8 @@ python tools/operators_page.py [--output docs/operators.md]
 import argparse
 from pathlib import Path
 
-from hornito.compiler.operators import LOWERINGS, unknown
+from hornito.compiler import Level
+from hornito.compiler.operators import LOWERINGS, Lowering, unknown
 from hornito.files import write_atomically
 from hornito.hardware.chips import CHIPS, CoefficientFormat
 
@@ -40,8 +41,11 @@ alone say so. On chips whose boards are not known to run that driver's tests all
 models on any, since none has been seen on silicon. Such jobs are marked.
 
 Limits are linked, each way's rules further down; every way is for all chips below, and where they differ (kernels,
-offsets, factors) the rules take it from the chip. Mesa's delegate is for the same chips, its evidence the CI on A311D
-and i.MX8M Plus; TIM-VX is for all of the vendor's chips, its evidence the vendor's word.
+offsets, factors) the rules take it from the chip.
+
+The peers' columns say what they take, on which chips, and by which evidence. Mesa's delegate: `silicon` where its tests
+of such operators pass in its CI, on boards with the SoC named (a few shapes fail there). TIM-VX: for all of the
+vendor's chips, by the vendor's own list of operators; which of a chip's units an operator runs on is not public.
 
 At plan level wide, what is too big for one job's fields runs as several, on bands of rows and columns and on groups of
 output channels; an average whose windows leave the image runs as a job for each region of outputs that divide by as
@@ -55,6 +59,24 @@ stay far below.
 """
 
 
+ON_VERSION_8_ONLY = {"FULLY_CONNECTED"}  # what fails on version 7 in Mesa's delegate
+
+
+def _mesa(kind: str, way: Lowering) -> str:
+    """What Mesa's delegate takes, where, and by which evidence. Source: databook, lowering.md (its CI)."""
+    if way.level is not Level.PROVEN or kind not in PEERS:
+        return "no"
+    chips = [chip for chip in CHIPS if chip.nn_version == 8 or kind not in ON_VERSION_8_ONLY]
+    which = "all below" if len(chips) == len(CHIPS) else "version 8 below"
+    boards = ", ".join(chip.soc.split(" (")[0] for chip in chips if chip.in_driver_ci)
+    return f"{PEERS[kind][0]}. Chips: {which}. Evidence: silicon ({boards})"
+
+
+def _tim_vx(kind: str) -> str:
+    takes = PEERS[kind][1] if kind in PEERS else "yes"
+    return f"{takes}. Chips: all of the vendor's. Evidence: the vendor's list"
+
+
 def page() -> str:
     """The page's text."""
     chips = [chip for chip in CHIPS if chip.coefficient_format is not CoefficientFormat.UNPROVEN]
@@ -63,11 +85,11 @@ def page() -> str:
     lines.append("| operator | plan level | limits | evidence | Mesa's delegate | TIM-VX |")
     lines.append("| --- | --- | --- | --- | --- | --- |")
     for kind, ways in LOWERINGS.items():
-        mesa, tim_vx = PEERS.get(kind, ("no", "yes"))
         for way in ways:
             limits = f"[{len(way.rules)} rules](#{kind.lower()}-{way.level})"
-            lines.append(f"| {kind} | {way.level} | {limits} | {way.basis.trust} | {mesa} | {tim_vx} |")
-            mesa = "no"
+            lines.append(
+                f"| {kind} | {way.level} | {limits} | {way.basis.trust} | {_mesa(kind, way)} | {_tim_vx(kind)} |"
+            )
     for kind, ways in LOWERINGS.items():
         for way in ways:
             lines += ["", f"## {kind}, {way.level}", "", f"Evidence: {way.basis.trust} ({way.basis.source}). Needs", ""]

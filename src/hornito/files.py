@@ -2,15 +2,18 @@
 """Where Hornito keeps files, and how it writes them: beside their place, then renamed into it, or not at all."""
 
 import contextlib
+import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from hornito.errors import BadInput
 
 SHORT = 48  # characters of a file's name that its temporary neighbour has
+# What file systems and old kernels say that know no files without a name.
+_ALL_HAVE_NAMES = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
 
 
 def cache_directory() -> Path:
@@ -46,16 +49,12 @@ def atomic_writer(path: str | Path) -> Iterator[BinaryIO]:
                 yield stream
             return
         # Shortened: the longest name that a folder takes, 255 bytes, must leave room for what is added.
-        handle, name = tempfile.mkstemp(prefix=f".{place.name[:SHORT]}.", suffix=".part", dir=place.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as stream:
-            yield cast(BinaryIO, stream)
+        temporary = place.with_name(f".{place.name[:SHORT]}.{secrets.token_hex(8)}.part")
+        with os.fdopen(_draft(temporary), "wb") as stream:
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes private files; give what the user's umask would give.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+            _name(stream.fileno(), temporary)
         temporary.replace(place)
     except OSError as error:
         if error.filename is not None and Path(os.fsdecode(error.filename)).parent != place.parent:
@@ -63,7 +62,37 @@ def atomic_writer(path: str | Path) -> Iterator[BinaryIO]:
         raise BadInput(f"{path}: can't be written ({error.strerror}); name a place that can") from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # most often it has its own name by now, or never got one
+                temporary.unlink()
+
+
+def _draft(path: Path) -> int:
+    """A new file to write, as the user's umask wants it, that is to be ``path``. Where the file system can, it has no
+    name yet: then whatever ends the program, SIGKILL and a power cut too, leaves nothing."""
+    try:
+        handle = os.open(path.parent, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno not in _ALL_HAVE_NAMES:
+            raise OSError(error.errno, error.strerror) from error
+    else:
+        if os.path.exists(f"/proc/self/fd/{handle}"):
+            return handle
+        os.close(handle)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+
+def _name(handle: int, path: Path) -> None:
+    """Make an open file ``path``, unless it has a name already."""
+    if os.fstat(handle).st_nlink:
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Only with a folder does Python ask the kernel to follow the link that /proc has.
+        os.link(f"/proc/self/fd/{handle}", path.name, dst_dir_fd=folder)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror) from error
+    finally:
+        os.close(folder)
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:

@@ -137,6 +137,17 @@ def test_pool_can_not_be_cut_and_numbers_are_not_used_twice(pool: Pool) -> None:
     os.close(fd)
 
 
+def test_client_that_makes_the_pool_longer_harms_nobody(pool: Pool) -> None:
+    _, fd = pool.open_file()
+    first = pool.allocate(mmap.PAGESIZE)
+    os.ftruncate(fd, 10 * mmap.PAGESIZE + 1)
+    os.pwrite(fd, b"\xff", 5 * mmap.PAGESIZE)
+    second = pool.allocate(mmap.PAGESIZE)
+    assert second >= first + 10 * mmap.PAGESIZE
+    assert os.pread(fd, mmap.PAGESIZE, second) == bytes(mmap.PAGESIZE)
+    os.close(fd)
+
+
 def test_end_of_a_dma_buf_wakes_too(pool: Pool) -> None:
     poll = select.poll()
     poll.register(pool.wake_fd, select.POLLIN)

@@ -11,6 +11,7 @@ import ctypes
 import fcntl
 import os
 
+from hornito.uapi.etnaviv import GRANULE
 from hornito.uapi.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 from hornito.virtual.descriptions import Descriptions
 from hornito.virtual.wakeup import WakeUp
@@ -44,9 +45,10 @@ class Pool:
     def allocate(self, size: int) -> int:
         """The offset of ``size`` (a multiple of pages) new bytes, all zero. No offset is ever used twice, so a mapping
         that outlives its buffer meets no other buffer."""
-        os.ftruncate(self.fd, self._end + size)
-        offset = self._end
-        self._end += size
+        # A client can make the file longer, and what it put there is nobody's: begin behind it.
+        offset = max(self._end, -(-os.fstat(self.fd).st_size // GRANULE) * GRANULE)
+        os.ftruncate(self.fd, offset + size)
+        self._end = offset + size
         return offset
 
     def free(self, offset: int, size: int) -> None:
