@@ -143,6 +143,15 @@ def test_page_fits_a_telephone(dark: bool, opened: Open) -> None:
     assert shown.errors == []
 
 
+@pytest.mark.parametrize("width", [390, 1200])
+def test_bars_are_as_long_as_jobs_take(width: int, opened: Open) -> None:
+    shown = opened(made(), width)
+    drawn = shown.evaluate("[...document.querySelectorAll('.cost i')].map(bar => bar.getBoundingClientRect().width)")
+    said = shown.evaluate("[...document.querySelectorAll('.cost i')].map(bar => parseFloat(bar.style.width))")
+    scale = max(drawn) / max(said)
+    assert drawn == pytest.approx([max(1, share * scale) for share in said], abs=1)
+
+
 def test_tensors_are_drawn_where_the_recording_has_them(opened: Open) -> None:
     shown = opened(made())
     shown.click(".graph [data-job='0.1']")

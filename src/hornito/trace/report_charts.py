@@ -152,14 +152,16 @@ def _row(submit: SubmitFacts, job: JobFacts, most: float) -> str:
     share = 100 * job.seconds / most if most else 0.0
     parts = [time_text(job.seconds)] if job.seconds else []
     parts += [bytes_text(job.work.traffic) + " moved"] if job.work.traffic else []
+    more = ""
     if job.coefficients is not None:
-        parts.append(f"coefficients {100 * job.coefficients.size / max(1, job.coefficients.raw_bytes):.0f} %")
+        packed = 100 * job.coefficients.size / max(1, job.coefficients.raw_bytes)
+        more = f"<span class=more>, coefficients {packed:.0f} %</span>"
     unit = job.job.unit.lower()
     title = job.job.title().removeprefix(job.job.unit).removesuffix(" (x by y by z)").lstrip(":, ")
     return (
         f'<li><button data-job="{key(submit, job)}"><span class="name"><b class="{unit}">{key(submit, job)} '
         f'{job.job.unit}</b> {escape(title)}</span><span class="cost"><i class="{unit}" style="width:{share:.2f}%"></i>'
-        f"<span>{', '.join(parts)}</span></span></button></li>"
+        f"<span>{', '.join(parts)}{more}</span></span></button></li>"
     )
 
 
