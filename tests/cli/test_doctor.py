@@ -19,9 +19,9 @@ from hornito.hardware.chips import find_chip
 from hornito.model.draw import Draw
 from hornito.runtime import devices
 from hornito.uapi.drm import RENDER_NODE
-from hornito.virtual.executor import Executor
 from hornito.virtual.injection import FaultPlan
 from hornito.virtual.kernel import VirtualKernel
+from hornito.virtual.npu.executor import Executor
 from tests.cli.conftest import Hornito
 from tests.cli.test_errors import BAD, UNSUPPORTED, assert_one_line
 

@@ -16,8 +16,8 @@ from hornito.runtime import open_device
 from hornito.uapi.drm import RENDER_NODE
 from hornito.uapi.etnaviv import GEM_SUBMIT, GemSubmit
 from hornito.uapi.sync_file import SYNC_IOC_FILE_INFO, SyncFileInfo
-from hornito.virtual.executor import Executor
 from hornito.virtual.kernel import VirtualKernel
+from hornito.virtual.npu.executor import Executor
 from tests.driver.machines import device_tree, machine
 
 

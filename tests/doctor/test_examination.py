@@ -26,9 +26,9 @@ from hornito.hardware.chips import find_chip
 from hornito.model.recipes import Recipe
 from hornito.stream import Submission, jobs_of, read_archive
 from hornito.uapi.drm import RENDER_NODE
-from hornito.virtual.executor import Executor
 from hornito.virtual.injection import FaultPlan
 from hornito.virtual.kernel import VirtualKernel
+from hornito.virtual.npu.executor import Executor
 from tests.doctor.patients import Ill, as_silicon, board, opener, virtual
 from tests.driver.machines import machine
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hornito.supervisor.records import Records
-from hornito.virtual.device import VirtualDevice
+from hornito.virtual.etnaviv.device import VirtualDevice
 
 
 class Teller(VirtualDevice):

@@ -7,7 +7,7 @@ import time
 
 from hornito.supervisor.notifications import Notification
 from hornito.supervisor.waiting import Waiting
-from hornito.virtual.fences import Pending, Signal
+from hornito.virtual.etnaviv.fences import Pending, Signal
 
 
 def _call(number: int) -> Notification:

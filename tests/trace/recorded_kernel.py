@@ -9,10 +9,10 @@ from hornito.hardware.chips import find_chip
 from hornito.trace.recorded_device import RecordedDevice
 from hornito.trace.recorder import Recorder
 from hornito.uapi.ioctl import Struct
-from hornito.virtual.caller import OwnProcess
-from hornito.virtual.client import OpenFile
-from hornito.virtual.device import VirtualDevice
-from hornito.virtual.fences import Pending
+from hornito.virtual.etnaviv.caller import OwnProcess
+from hornito.virtual.etnaviv.client import OpenFile
+from hornito.virtual.etnaviv.device import VirtualDevice
+from hornito.virtual.etnaviv.fences import Pending
 from tests.fake_executor import FakeExecutor
 
 

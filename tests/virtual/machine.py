@@ -25,8 +25,8 @@ from hornito.hardware.states import (
 )
 from hornito.hardware.tp import TPDescriptor
 from hornito.stream import Archive, BufferKind, StreamBuilder, Submission
-from hornito.virtual.executor import Executor
 from hornito.virtual.memory import AddressSpace
+from hornito.virtual.npu.executor import Executor
 
 PAGE = 4096
 Bytes = NDArray[np.uint8]

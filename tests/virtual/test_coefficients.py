@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornito.hardware.chips import Chip, CoefficientFormat, find_chip
-from hornito.virtual.coefficients import READERS
 from hornito.virtual.faults import Fault
-from hornito.virtual.weights import KernelShape
+from hornito.virtual.npu.coefficients import READERS
+from hornito.virtual.npu.weights import KernelShape
 from tests.virtual.machine import CHIP, Bytes
 from tests.virtual.reference import BitWriter, Weights, encode
 

@@ -11,10 +11,10 @@ import pytest
 
 from hornito.uapi.etnaviv import GEM_SUBMIT, PM_QUERY_DOM, PM_QUERY_SIG, PmrFlag, SubmitBo, SubmitPmr
 from hornito.uapi.perfmon import IDLE_CYCLES, READS, TOTAL_CYCLES, WRITES
-from hornito.virtual.buffers import Buffer, Mapping
-from hornito.virtual.counters import CounterRequest, shown
-from hornito.virtual.pool import Pool
-from hornito.virtual.surroundings import after, before
+from hornito.virtual.etnaviv.buffers import Buffer, Mapping
+from hornito.virtual.etnaviv.counters import CounterRequest, shown
+from hornito.virtual.etnaviv.pool import Pool
+from hornito.virtual.etnaviv.surroundings import after, before
 from hornito.virtual.timeline import Counters
 from tests.fake_executor import FAULT, LAST, NOTHING, lasting, stream
 from tests.virtual.client import SOFTPIN, VA, Client, fails

@@ -26,10 +26,10 @@ from hornito.uapi.etnaviv import (
     WaitFence,
 )
 from hornito.uapi.ioctl import Ioctl, Struct
-from hornito.virtual.caller import FileIdentity, OwnProcess
-from hornito.virtual.client import OpenFile
-from hornito.virtual.device import VirtualDevice
-from hornito.virtual.fences import Pending
+from hornito.virtual.etnaviv.caller import FileIdentity, OwnProcess
+from hornito.virtual.etnaviv.client import OpenFile
+from hornito.virtual.etnaviv.device import VirtualDevice
+from hornito.virtual.etnaviv.fences import Pending
 from hornito.virtual.kernel import VirtualKernel
 from tests.fake_executor import BLOCK, FakeExecutor
 from tests.virtual.client import SOFTPIN, VA, Client, after, fails

@@ -6,9 +6,9 @@ import select
 import threading
 import time
 
-from hornito.virtual.caller import FileIdentity
-from hornito.virtual.fences import Fence, Pending, Signal
-from hornito.virtual.sync_files import SyncFiles
+from hornito.virtual.etnaviv.caller import FileIdentity
+from hornito.virtual.etnaviv.fences import Fence, Pending, Signal
+from hornito.virtual.etnaviv.sync_files import SyncFiles
 
 
 def test_functions_are_called_once_before_and_after() -> None:

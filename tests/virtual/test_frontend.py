@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from hornito.hardware.states import GL_NN_CONFIG, GL_UNK03950, PS_NN_INST_ADDR, PS_TP_INST_ADDR, PS_UNK10A4
 from hornito.virtual.faults import Fault
-from hornito.virtual.frontend import FrontEnd, Job
+from hornito.virtual.npu.frontend import FrontEnd, Job
 from tests.virtual.machine import CHIP, nn_stream, tp_stream
 
 

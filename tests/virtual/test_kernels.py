@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hornito.virtual import kernels, matrix
-from hornito.virtual.executor import Executor
+from hornito.virtual.npu import kernels, matrix
+from hornito.virtual.npu.executor import Executor
 from tests.virtual.machine import CHIP
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def python(code: str, **environment: str) -> str:
 
 
 def test_nothing_is_compiled_on_import() -> None:
-    assert python("import sys, hornito.virtual.executor; print('numba' in sys.modules)") == "False\n"
+    assert python("import sys, hornito.virtual.npu.executor; print('numba' in sys.modules)") == "False\n"
 
 
 def first(x):  # type: ignore[no-untyped-def]

@@ -16,10 +16,10 @@ import pytest
 from hornito.errors import DeviceError
 from hornito.uapi import drm
 from hornito.uapi.etnaviv import SubmitFlag
-from hornito.virtual.executor import Executor
 from hornito.virtual.injection import FaultPlan
 from hornito.virtual.kernel import VirtualKernel
-from hornito.virtual.process import ProcessExecutor
+from hornito.virtual.npu.executor import Executor
+from hornito.virtual.workers.process import ProcessExecutor
 from tests.virtual.client import SOFTPIN, Client
 from tests.virtual.machine import CHIP, CODE, as_bytes, tp_stream
 from tests.virtual.test_process import INPUT, OUTPUT, SIZE, copy_of_all

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from hornito.errors import Unsupported
 from hornito.hardware.chips import Chip, find_chip
-from hornito.virtual.executor import Executor
 from hornito.virtual.faults import Fault, MMUFault
-from hornito.virtual.nn import NNUnit
+from hornito.virtual.npu.executor import Executor
+from hornito.virtual.npu.nn import NNUnit
 from tests.virtual.machine import (
     ADDRESSES,
     CHIP,

@@ -8,8 +8,8 @@ import pytest
 
 from hornito.hardware.chips import find_chip
 from hornito.hardware.nn import NNDescriptor
-from hornito.virtual.executor import Executor
 from hornito.virtual.faults import Fault
+from hornito.virtual.npu.executor import Executor
 from tests.virtual.machine import (
     ADDRESSES,
     CHIP_V8,

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hornito.hardware.mmu import EXCEPTION, PAGE, PRESENT, WRITABLE, page_address
-from hornito.virtual.command_memory import CommandMemory
-from hornito.virtual.page_tables import BUFFERS_PHYSICAL, TABLES_PHYSICAL, PageTables
+from hornito.virtual.etnaviv.command_memory import CommandMemory
+from hornito.virtual.etnaviv.page_tables import BUFFERS_PHYSICAL, TABLES_PHYSICAL, PageTables
 
 VA = 0xF0000000
 

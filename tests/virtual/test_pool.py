@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hornito.virtual.pool import Pool
+from hornito.virtual.etnaviv.pool import Pool
 
 ME = os.getpid()
 

@@ -18,13 +18,13 @@ import pytest
 
 from hornito.errors import DeviceError
 from hornito.hardware.tp import TPDescriptor
-from hornito.virtual import wire
-from hornito.virtual.executor import Executor
 from hornito.virtual.faults import Died, Fault, Hang, MMUFault, Stopped
 from hornito.virtual.injection import Injection, Kind
 from hornito.virtual.memory import AddressSpace
-from hornito.virtual.process import ProcessExecutor
+from hornito.virtual.npu.executor import Executor
 from hornito.virtual.timeline import Start, Timeline
+from hornito.virtual.workers import wire
+from hornito.virtual.workers.process import ProcessExecutor
 from tests.virtual.machine import CHIP, CODE, as_bytes, nn_stream, tp_stream
 from tests.virtual.test_tp import descriptor as tp_descriptor
 
@@ -235,7 +235,7 @@ def test_the_worker_dies_with_its_parent() -> None:
     script = (
         "import os, signal\n"
         "from hornito.hardware.chips import find_chip\n"
-        "from hornito.virtual.process import ProcessExecutor\n"
+        "from hornito.virtual.workers.process import ProcessExecutor\n"
         "executor = ProcessExecutor(find_chip('a311d'))\n"
         "executor.wait_ready()\n"
         "print(executor.pid, flush=True)\n"

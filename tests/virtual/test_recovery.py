@@ -18,13 +18,13 @@ from hornito.hardware.registers import FrontEndState
 from hornito.uapi import coredump
 from hornito.uapi.coredump import SectionType
 from hornito.uapi.etnaviv import GEM_NEW, GET_PARAM, WAIT_FENCE, SubmitFlag, WaitFence
-from hornito.virtual.caller import OwnProcess
+from hornito.virtual.etnaviv.caller import OwnProcess
+from hornito.virtual.etnaviv.fences import Pending
 from hornito.virtual.faults import Died
-from hornito.virtual.fences import Pending
 from hornito.virtual.injection import FaultPlan
 from hornito.virtual.kernel import VirtualKernel
-from hornito.virtual.process import ProcessExecutor
 from hornito.virtual.timeline import Counters, Timeline
+from hornito.virtual.workers.process import ProcessExecutor
 from tests.fake_executor import BLOCK, COPY, LAST, NOTHING, TOUCH, FakeExecutor, lasting
 from tests.virtual.client import SOFTPIN, VA, WC, Client, after, fails
 from tests.virtual.machine import as_bytes, tp_stream

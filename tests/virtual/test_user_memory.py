@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hornito.virtual.user_memory import UserMemory
+from hornito.virtual.etnaviv.user_memory import UserMemory
 
 MEMORY = UserMemory(os.getpid())
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from hornito.hardware.chips import find_chip
 from hornito.uapi import drm
 from hornito.uapi.etnaviv import GEM_CPU_PREP, GEM_INFO, GEM_USERPTR, UserPtr
+from hornito.virtual.etnaviv.user_memory import UserMemory
+from hornito.virtual.etnaviv.user_pages import UserPages
 from hornito.virtual.kernel import VirtualKernel
-from hornito.virtual.user_memory import UserMemory
-from hornito.virtual.user_pages import UserPages
 from tests.fake_executor import BLOCK, COPY, TOUCH, FakeExecutor
 from tests.virtual.client import VA, Client, descriptors, fails
 

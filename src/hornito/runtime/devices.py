@@ -124,9 +124,9 @@ def _checked(name: str, has: Chip, wanted: str | None) -> Chip:
 
 
 def _open_virtual(chip: Chip, report: Report | None, emulation: Emulation) -> Device:
-    from hornito.virtual.executor import Executor
     from hornito.virtual.kernel import VirtualKernel
-    from hornito.virtual.process import ProcessExecutor
+    from hornito.virtual.npu.executor import Executor
+    from hornito.virtual.workers.process import ProcessExecutor
 
     if chip.coefficient_format is CoefficientFormat.UNPROVEN:
         cure = f"use --chip {DEFAULT_CHIP} or --device cpu"

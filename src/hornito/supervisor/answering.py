@@ -14,8 +14,8 @@ from hornito.supervisor.served import Served
 from hornito.supervisor.waiting import Waiting
 from hornito.uapi.drm import DRM_TYPE
 from hornito.uapi.system_calls import Architecture
-from hornito.virtual.caller import FileIdentity
-from hornito.virtual.fences import Pending
+from hornito.virtual.etnaviv.caller import FileIdentity
+from hornito.virtual.etnaviv.fences import Pending
 
 _DESCRIPTORS = 1 << 31
 

@@ -9,8 +9,8 @@ import struct
 
 from hornito.supervisor.notifications import Listener, Notification
 from hornito.uapi.system_calls import AT_FDCWD, PATH_MAX
-from hornito.virtual.caller import FileIdentity
-from hornito.virtual.user_memory import UserMemory
+from hornito.virtual.etnaviv.caller import FileIdentity
+from hornito.virtual.etnaviv.user_memory import UserMemory
 
 _PAGE = 4096
 _GLANCE = 256  # bytes of a path that are read at once; most are shorter
@@ -19,7 +19,7 @@ _quick = ctypes.PyDLL(None, use_errno=True)
 
 
 class RemoteCaller(UserMemory):
-    """The ``Caller`` (hornito.virtual.caller) behind a notification."""
+    """The ``Caller`` (hornito.virtual.etnaviv.caller) behind a notification."""
 
     def __init__(self, listener: Listener, call: Notification) -> None:
         super().__init__(call.pid)

@@ -21,7 +21,7 @@ from hornito.supervisor.warden import end_all, watch
 from hornito.uapi.prctl import PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG
 from hornito.uapi.seccomp import SET_MODE_FILTER, FilterFlag
 from hornito.uapi.system_calls import Architecture, native
-from hornito.virtual.user_memory import UserMemory
+from hornito.virtual.etnaviv.user_memory import UserMemory
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 _GO = b"g"

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from hornito.supervisor.caller import RemoteCaller
-from hornito.virtual.caller import FileIdentity
-from hornito.virtual.client import OpenFile
-from hornito.virtual.pool import Pool
+from hornito.virtual.etnaviv.caller import FileIdentity
+from hornito.virtual.etnaviv.client import OpenFile
+from hornito.virtual.etnaviv.pool import Pool
 
 
 class Served(Protocol):
-    """As ``VirtualDevice`` (hornito.virtual.device), whose docstrings say what each does."""
+    """As ``VirtualDevice`` (hornito.virtual.etnaviv.device), whose docstrings say what each does."""
 
     @property
     def pool(self) -> Pool: ...

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hornito.supervisor.caller import interrupted
 from hornito.supervisor.notifications import Notification
-from hornito.virtual.fences import Pending
+from hornito.virtual.etnaviv.fences import Pending
 
 _LOOK = 0.05  # seconds between two looks for signals: the kernel does not tell us of them
 

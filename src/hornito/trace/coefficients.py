@@ -16,7 +16,7 @@ from hornito.hardware.nn import NNDescriptor
 from hornito.stream.submission import Buffer
 
 if TYPE_CHECKING:
-    from hornito.virtual.weights import CoreStream, KernelShape, Weights
+    from hornito.virtual.npu.weights import CoreStream, KernelShape, Weights
 
 MOST_WEIGHTS = 1 << 28  # that an array is made of
 
@@ -101,8 +101,8 @@ GENERATION_8 = "imx8mp"
 
 def blob_size(buffer: Buffer, offset: int, descriptor: NNDescriptor, chip: Chip) -> int:
     """The size of the blob that begins at ``offset`` of a buffer, by its header. Raises BadStream, Unsupported."""
-    from hornito.virtual.coefficients import READERS
-    from hornito.virtual.weights import shape_of
+    from hornito.virtual.npu.coefficients import READERS
+    from hornito.virtual.npu.weights import shape_of
 
     reader = READERS.get(chip.coefficient_format)
     if reader is None:
@@ -124,8 +124,8 @@ def content_at(buffer: Buffer, offset: int, length: int) -> NDArray[np.uint8]:
 
 def decode(buffer: Buffer, offset: int, descriptor: NNDescriptor, chip: Chip) -> Coefficients:
     """Decode the blob that begins at ``offset`` of a buffer. Raises BadStream naming what is wrong, Unsupported."""
-    from hornito.virtual.coefficients import READERS
-    from hornito.virtual.weights import shape_of
+    from hornito.virtual.npu.coefficients import READERS
+    from hornito.virtual.npu.weights import shape_of
 
     size = blob_size(buffer, offset, descriptor, chip)
     shape = shape_of(descriptor)

@@ -19,12 +19,12 @@ from hornito.trace.snapshots import Snapshot, Snapshots
 from hornito.trace.watched_call import TracedCaller, WatchedCall
 from hornito.uapi.ioctl import Struct
 from hornito.uapi.sync_file import SIGNALLED
-from hornito.virtual.caller import FileIdentity
-from hornito.virtual.client import OpenFile
-from hornito.virtual.device import VirtualDevice
-from hornito.virtual.fences import Pending
-from hornito.virtual.pool import Pool
-from hornito.virtual.scheduler import Job
+from hornito.virtual.etnaviv.caller import FileIdentity
+from hornito.virtual.etnaviv.client import OpenFile
+from hornito.virtual.etnaviv.device import VirtualDevice
+from hornito.virtual.etnaviv.fences import Pending
+from hornito.virtual.etnaviv.pool import Pool
+from hornito.virtual.etnaviv.scheduler import Job
 
 _KILLED = -errno.ECANCELED
 _SWITCH = 0.0005  # seconds that a thread may keep the others from answering a call

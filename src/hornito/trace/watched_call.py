@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What goes through a call between client and kernel? The argument before and after, and what else was read of it.
 
-The kernel reads and writes its caller's memory through a ``Caller`` (hornito.virtual.caller); one that looks on sees
-the very bytes that the kernel saw, at no further cost.
+The kernel reads and writes its caller's memory through a ``Caller`` (hornito.virtual.etnaviv.caller); one that looks on
+sees the very bytes that the kernel saw, at no further cost.
 """
 
 import contextlib
@@ -13,8 +13,8 @@ from typing import Protocol
 
 from hornito.uapi.ioctl import Direction, request_direction, request_size
 from hornito.uapi.tables import ioctl_of
-from hornito.virtual.caller import Caller, FileIdentity
-from hornito.virtual.user_memory import PinnedMemory
+from hornito.virtual.etnaviv.caller import Caller, FileIdentity
+from hornito.virtual.etnaviv.user_memory import PinnedMemory
 
 _POINTER_BYTES = 8
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 from hornito.hardware.chips import Chip
 from hornito.uapi.drm import RENDER_NODE
-from hornito.virtual.answers import refuse
-from hornito.virtual.caller import FileIdentity, OwnProcess
-from hornito.virtual.client import OpenFile
-from hornito.virtual.device import VirtualDevice
-from hornito.virtual.fences import Pending
+from hornito.virtual.etnaviv.answers import refuse
+from hornito.virtual.etnaviv.caller import FileIdentity, OwnProcess
+from hornito.virtual.etnaviv.client import OpenFile
+from hornito.virtual.etnaviv.device import VirtualDevice
+from hornito.virtual.etnaviv.fences import Pending
+from hornito.virtual.etnaviv.jobs import AddressSpace, Executor
 from hornito.virtual.injection import FaultPlan
-from hornito.virtual.jobs import AddressSpace, Executor
 
 
 class VirtualKernel:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 from hornito.hardware.chips import Chip
 from hornito.uapi import etnaviv
-from hornito.virtual.caller import Caller
-from hornito.virtual.client import OpenFile
-from hornito.virtual.device import VirtualDevice
-from hornito.virtual.fences import Pending, Signal
+from hornito.virtual.etnaviv.caller import Caller
+from hornito.virtual.etnaviv.client import OpenFile
+from hornito.virtual.etnaviv.device import VirtualDevice
+from hornito.virtual.etnaviv.fences import Pending, Signal
 from hornito.virtual.injection import FaultPlan
-from hornito.virtual.process import ProcessExecutor
+from hornito.virtual.workers.process import ProcessExecutor
 
 _LOOK = 0.01  # seconds between two looks whether the process is ready
 _WHICH = 0xFFFF  # the letter and the number of a request; Linux lets its size differ
