@@ -190,11 +190,11 @@ def test_waits_are_one_call_however_often_they_are_made(
     path: Path, recorder: Recorder, kernel: RecordedKernel, client: Client
 ) -> None:
     submit = client.submit((BLOCK,))
-    fails(errno.ETIMEDOUT, lambda: client.wait(submit.fence, 0.05))
+    fails(errno.ETIMEDOUT, lambda: client.wait(submit.fence, 0.3))
     found = Recorded(path, recorder, kernel)
     wait = found.calls[-1]
     assert (len(found.calls), wait.errno) == (2, errno.ETIMEDOUT)
-    assert wait.duration >= 50_000_000
+    assert wait.duration >= 50_000_000  # all tries together; the deadline was set before the first
 
 
 def test_a_call_that_a_signal_ends_is_recorded_with_the_next_one(path: Path, recorder: Recorder) -> None:
