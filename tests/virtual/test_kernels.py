@@ -62,7 +62,7 @@ def test_warming_up_is_heard_of_only_where_something_is_compiled(
 
 
 COMPILE_ONE = (
-    "from hornito.virtual import kernels; import numba; before = numba.config.CACHE_DIR\n"
+    "from hornito.virtual.npu import kernels; import numba; before = numba.config.CACHE_DIR\n"
     "kernels.requantise.compile(); assert numba.config.CACHE_DIR == before; print('done')"
 )
 
@@ -87,7 +87,7 @@ def test_every_way_to_multiply_is_exact(instructions: str, tmp_path: Path) -> No
         pytest.skip("this processor has no AVX2")
     python(
         "import sys, pytest\n"
-        "from hornito.virtual import matrix\n"
+        "from hornito.virtual.npu import matrix\n"
         f"matrix._LONG_VECTORS = matrix.{instructions}\n".replace("matrix.()", "()")
         + f"assert matrix.lanes() == {0 if instructions == '()' else 8}\n"
         + "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-k', 'plain_model or float32',"
