@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """``hornito serve`` and its clients, as programs: what they print, how they end."""
 
+import contextlib
 import json
 import os
 import signal
@@ -72,8 +73,11 @@ def test_a_model_runs_on_the_lent_device(lender: Lender, token: None, hornito: H
 
 def _workers(process: int) -> set[int]:
     """Its children."""
-    tasks = Path(f"/proc/{process}/task").iterdir()
-    return {int(child) for task in tasks for child in (task / "children").read_text().split()}
+    found: set[int] = set()
+    for task in Path(f"/proc/{process}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            found.update(int(child) for child in (task / "children").read_text().split())
+    return found
 
 
 def test_lent_jobs_run_in_a_process_of_their_own_whose_death_harms_nobody(

@@ -126,6 +126,8 @@ class _Tree:
         if len(content) < Report.SIZE:
             self._alive = False
             if self._status is None:
+                with contextlib.suppress(ChildProcessError):  # its end of the line closes before its children are ours
+                    os.waitid(os.P_PID, self._launched.warden_pid, os.WEXITED | os.WNOWAIT)
                 kill_children(lambda pid, status: None, is_watched)
             return
         report = Report.unpack(content)

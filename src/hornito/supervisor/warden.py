@@ -98,15 +98,21 @@ def _reap(line: socket.socket, program: int) -> bool:
 def kill_children(ended: Callable[[int, int], None], one_of_them: Callable[[int], bool] = lambda pid: True) -> None:
     """Kill all of our children, and theirs as they become ours, until none is left. ``ended`` is told each one's wait
     status; ``one_of_them`` says which children are meant."""
-    while children := [pid for pid in children_of(os.getpid()) if one_of_them(pid)]:
+    dying: set[int] = set()  # what ends has no filter left before its children are ours: it is waited for all the same
+    while (children := {pid for pid in children_of(os.getpid()) if one_of_them(pid)}) or dying:
         for pid in children:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        for pid in children:
-            with contextlib.suppress(ChildProcessError):
+        dying |= children
+        for pid in sorted(dying):
+            try:
                 done, status = os.waitpid(pid, os.WNOHANG)
-                if done:
-                    ended(done, status)
+            except ChildProcessError:
+                done, status = 0, 0
+                dying.discard(pid)
+            if done:
+                dying.discard(pid)
+                ended(done, status)
         time.sleep(_PAUSE)
 
 
