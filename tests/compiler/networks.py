@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Small networks for compiler tests, made by the model builder with seeded weights."""
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,3 +125,17 @@ def nn_jobs(submission: Submission) -> list[tuple[NNDescriptor, bytes]]:
             assert buffer.kind is BufferKind.COEFFICIENTS and buffer.data is not None
             found.append((job.descriptor, buffer.data.tobytes()))
     return found
+
+
+def altered(graph: Graph, tensors: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]) -> Graph:
+    """``graph`` of one operator with changes to its tensors, by "in0", ..., "out0", ..., and to its options."""
+    (operator,) = graph.operators
+    changed = list(graph.tensors)
+    for place, changes in tensors.items():
+        side = operator.inputs if place.startswith("in") else operator.outputs
+        index = side[int(place.lstrip("inout"))]
+        changed[index] = dataclasses.replace(changed[index], **changes)
+    if options:
+        assert operator.options is not None
+        operator = dataclasses.replace(operator, options=dataclasses.replace(operator.options, **options))
+    return dataclasses.replace(graph, tensors=tuple(changed), operators=(operator,))

@@ -24,13 +24,12 @@ from hornito.model import (
     Padding,
     Pool2DOptions,
     Quantization,
-    Tensor,
     TransposeConvOptions,
     Value,
     affine,
     per_axis,
 )
-from tests.compiler.networks import CHIP, Layer, made
+from tests.compiler.networks import CHIP, Layer, altered, made
 
 OPTIONS = Options(CHIP, Level.WIDE)
 IMX8MP = find_chip("imx8mp")
@@ -99,17 +98,7 @@ class Case:
     disabled: frozenset[Unit] = frozenset()
 
     def graph(self) -> Graph:
-        graph = BASES[self.kind]()
-        (operator,) = graph.operators
-        tensors: list[Tensor] = list(graph.tensors)
-        for place, changes in self.tensors.items():
-            side = operator.inputs if place.startswith("in") else operator.outputs
-            index = side[int(place.lstrip("inout"))]
-            tensors[index] = dataclasses.replace(tensors[index], **changes)
-        if self.options:
-            assert operator.options is not None
-            operator = dataclasses.replace(operator, options=dataclasses.replace(operator.options, **self.options))
-        return dataclasses.replace(graph, tensors=tuple(tensors), operators=(operator,))
+        return altered(BASES[self.kind](), self.tensors, self.options)
 
 
 INT16 = {"type_name": "INT16", "dtype": np.dtype(np.int16)}

@@ -17,8 +17,8 @@ from hornito.compiler.evidence import Trust
 from hornito.compiler.operators import LOWERINGS, MOVES, refusal
 from hornito.compiler.operators.strided import FEW, FIXED
 from hornito.compiler.plan import IDLE
-from hornito.model import Activation, Graph, ModelBuilder, Quantization, StridedSliceOptions, Value, affine
-from tests.compiler.networks import CHIP, Layer, made
+from hornito.model import Activation, Graph, ModelBuilder, Quantization, Value, affine
+from tests.compiler.networks import CHIP, Layer, altered, made
 
 OPTIONS = Options(CHIP, Level.WIDE)
 Build = Callable[[ModelBuilder, Value], Sequence[Value]]
@@ -85,17 +85,7 @@ class Case:
     disabled: frozenset[Unit] = frozenset()
 
     def graph(self) -> Graph:
-        graph = graph_of(self.kind)
-        (operator,) = graph.operators
-        tensors = list(graph.tensors)
-        for place, changes in self.tensors.items():
-            side = operator.inputs if place.startswith("in") else operator.outputs
-            index = side[int(place.lstrip("inout"))]
-            tensors[index] = dataclasses.replace(tensors[index], **changes)
-        if self.options:
-            options = operator.options or StridedSliceOptions()
-            operator = dataclasses.replace(operator, options=dataclasses.replace(options, **self.options))
-        return dataclasses.replace(graph, tensors=tuple(tensors), operators=(operator,))
+        return altered(graph_of(self.kind), self.tensors, self.options)
 
 
 def shaped(*shape: int) -> dict[str, Any]:

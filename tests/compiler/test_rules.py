@@ -25,11 +25,10 @@ from hornito.model import (
     ModelBuilder,
     Padding,
     Quantization,
-    Tensor,
     Value,
     affine,
 )
-from tests.compiler.networks import CHIP, Layer, made
+from tests.compiler.networks import CHIP, Layer, altered, made
 
 OPTIONS = Options(CHIP)
 
@@ -74,17 +73,7 @@ class Case:
     disabled: frozenset[Unit] = frozenset()
 
     def graph(self) -> Graph:
-        graph = BASES[self.kind]()
-        (operator,) = graph.operators
-        tensors: list[Tensor] = list(graph.tensors)
-        for place, changes in self.tensors.items():
-            side = operator.inputs if place.startswith("in") else operator.outputs
-            index = side[int(place.lstrip("inout"))]
-            tensors[index] = dataclasses.replace(tensors[index], **changes)
-        if self.options:
-            assert operator.options is not None
-            operator = dataclasses.replace(operator, options=dataclasses.replace(operator.options, **self.options))
-        return dataclasses.replace(graph, tensors=tuple(tensors), operators=(operator,))
+        return altered(BASES[self.kind](), self.tensors, self.options)
 
 
 TWO_SCALES = Quantization((0.5, 0.25), (0, 0), 3)
