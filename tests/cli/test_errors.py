@@ -114,7 +114,7 @@ def test_fault_on_purpose(verb: str, more: list[str], code: int, words: str, fol
     [
         (["--chip", "vipnano"], BAD, "vipnano-qi"),
         (["--plan", "bold"], BAD, "proven"),
-        (["--plan", "fast"], UNSUPPORTED, "proven"),
+        (["--plan", "fast", "--without", "tales"], BAD, "groups"),
         (["--disable", "gpu"], BAD, "nn and tp"),
         (["--disable", "nn,gpu"], BAD, "nn and tp"),
         (["--chip", "gcnanoultra31-vip2-13-0"], UNSUPPORTED, "gcnanoultra31-vip2-13-0"),

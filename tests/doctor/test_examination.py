@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hornito.compiler import Level, Options
-from hornito.compiler.evidence import bands_key
+from hornito.compiler.evidence import bands_key, fast_key
 from hornito.compiler.operators import keys
 from hornito.doctor import Examination, Verdict, examine
 from hornito.doctor.selftests import selftests
@@ -84,7 +84,7 @@ def test_every_way_of_the_compiler_that_makes_jobs_is_tried(judge: EtnavivDevice
         for trial in trials(recipe, Options(A311D, Level.WIDE), judge)
         for key in trial.keys
     }
-    assert set(keys(A311D)) - tried <= {bands_key(A311D.name)}
+    assert set(keys(A311D)) - tried <= {bands_key(A311D.name), fast_key(A311D.name)}
 
 
 def test_each_trial_is_one_job_whose_memory_is_known(judge: EtnavivDevice) -> None:

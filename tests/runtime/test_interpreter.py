@@ -114,7 +114,7 @@ def test_model_by_path_of_any_kind(tmp_path: Path, device: Device, monkeypatch: 
         ({"chip": "vipnano"}, BadInput),
         ({"device": "cpu", "chip": "vipnano"}, BadInput),
         ({"plan_level": "bold"}, BadInput),
-        ({"plan_level": "fast"}, Unsupported),
+        ({"plan_level": "fast", "without": ("tales",)}, BadInput),
         ({"disable": ("cpu",)}, BadInput),
         ({"disable": "nn"}, BadInput),
         ({"experimental_delegates": [object()]}, ValueError),

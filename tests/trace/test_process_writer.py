@@ -16,7 +16,7 @@ from hornito.trace.process_writer import ProcessWriter
 from hornito.trace.reader import open_trace
 from hornito.trace.recorder import Begun, Ended, Placed, Recorder
 from hornito.trace.records import Done, Header, Message, Submit
-from hornito.trace.snapshots import PIECE, Snapshots
+from hornito.trace.snapshots import PIECE, FileMemory, Snapshots
 from hornito.uapi.etnaviv import GEM_SUBMIT, GemSubmit, SubmitBo
 from tests.trace.recorded_kernel import Caller
 
@@ -29,7 +29,7 @@ def test_memory_of_many_jobs_arrives(tmp_path: Path) -> None:
     recorder = Recorder(ProcessWriter(str(tmp_path / "F.trace"), Header("test")))
     fd = os.memfd_create("memory")
     os.ftruncate(fd, 2 * SIZE)
-    snapshots = Snapshots(fd)
+    snapshots = Snapshots()
     table = (SubmitBo * 2)(SubmitBo(flags=1, handle=1, presumed=0), SubmitBo(flags=3, handle=2, presumed=SIZE))
     expected: list[list[bytes]] = []
     for fence in range(1, 30):
@@ -38,11 +38,11 @@ def test_memory_of_many_jobs_arrives(tmp_path: Path) -> None:
         call.read(argument.bos, ctypes.sizeof(table))
         argument.fence = fence
         os.pwrite(fd, noise.randbytes(noise.randrange(PIECE)), noise.randrange(2 * SIZE - PIECE))
-        before = [snapshots.take(at, SIZE) for at in (0, SIZE)]
+        before = [snapshots.take(FileMemory(fd, at, SIZE)) for at in (0, SIZE)]
         expected.append([os.pread(fd, SIZE, at) for at in (0, SIZE)])
         recorder.begun(fence, Begun(b"\1\2\3\4", tuple(Placed(0, SIZE, one) for one in before)))
         os.pwrite(fd, noise.randbytes(9), noise.randrange(SIZE, 2 * SIZE - 9))
-        recorder.ended(fence, Ended(0, 1, {1: snapshots.take(SIZE, SIZE)}))
+        recorder.ended(fence, Ended(0, 1, {1: snapshots.take(FileMemory(fd, SIZE, SIZE))}))
         expected[-1].append(os.pread(fd, SIZE, SIZE))
         recorder.leave(call)
     recorder.close()

@@ -20,7 +20,7 @@ from hornito.trace.calls import arguments, name_of
 from hornito.trace.reader import open_trace
 from hornito.trace.recorder import Begun, Ended, Recorder
 from hornito.trace.records import Call, Done, Header, Message, Recording, Submit
-from hornito.trace.snapshots import PIECE, Snapshot, Snapshots
+from hornito.trace.snapshots import PIECE, FileMemory, Snapshot, Snapshots
 from hornito.trace.writer import Keeper, TraceWriter
 from hornito.uapi.etnaviv import GEM_NEW, GEM_SUBMIT, GET_PARAM, GemSubmit, SubmitFlag, SubmitReloc
 from hornito.uapi.sync_file import SYNC_IOC_FILE_INFO
@@ -262,12 +262,12 @@ def test_snapshots_are_what_memory_held(writes: list[list[tuple[int, bytes]]]) -
     fd = os.memfd_create("memory")
     try:
         os.ftruncate(fd, 2 * SIZE)
-        snapshots = Snapshots(fd)
+        snapshots = Snapshots()
         taken: list[tuple[bytes, Snapshot]] = []
         for some in writes:
             for offset, content in some:
                 os.pwrite(fd, content[: SIZE - offset], SIZE + offset)
-            taken.append((os.pread(fd, SIZE, SIZE), snapshots.take(SIZE, SIZE)))
+            taken.append((os.pread(fd, SIZE, SIZE), snapshots.take(FileMemory(fd, SIZE, SIZE))))
         kept: dict[bytes, bytes] = {}
 
         class Keep(Keeper):
@@ -291,11 +291,11 @@ def test_memory_that_did_not_change_is_not_copied_again() -> None:
     try:
         os.ftruncate(fd, SIZE)
         os.pwrite(fd, b"x" * SIZE, 0)
-        snapshots = Snapshots(fd)
-        first = snapshots.take(0, SIZE)
+        snapshots = Snapshots()
+        first = snapshots.take(FileMemory(fd, 0, SIZE))
         os.pwrite(fd, b"y", PIECE)
-        second = snapshots.take(0, SIZE)
+        second = snapshots.take(FileMemory(fd, 0, SIZE))
         assert (first.new, second.new) == (SIZE, PIECE)
-        assert snapshots.take(0, SIZE) is second
+        assert snapshots.take(FileMemory(fd, 0, SIZE)) is second
     finally:
         os.close(fd)

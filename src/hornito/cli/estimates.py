@@ -270,7 +270,7 @@ def compared(options: argparse.Namespace, graph: Any, plan_options: Any) -> "Est
     name, chip = options.against, plan_options.chip
     if is_recording(name):
         return estimated(demand_of_recording(name, chip), chip, calibration(options, chip))
-    if name in set(Level) or name == "fast":
+    if name in set(Level):
         other = dataclasses.replace(plan_options, level=find_level(name))
     elif name.lower() in {*ALIASES, *(known.name for known in CHIPS)}:
         other = dataclasses.replace(plan_options, chip=find_chip(name))

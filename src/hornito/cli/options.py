@@ -27,12 +27,13 @@ def add_level(parser: argparse.ArgumentParser) -> None:
         "--plan",
         metavar="LEVEL",
         default=LEVEL,
-        help="proven (the default): what is known to work on silicon; wide: all that the databook says should",
+        help="proven (the default): what is known to work on silicon; wide: all that the databook says should; "
+        "fast: as wide, with encodings of our own choice where the cost model has them faster",
     )
 
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
-    """``--chip``, ``--plan`` and ``--disable``: what a plan depends on."""
+    """``--chip``, ``--plan``, ``--disable`` and more: what a plan depends on."""
     parser.add_argument("--chip", metavar="NAME", help="which chip to compile for or to emulate (default: vipnano-qi)")
     add_level(parser)
     parser.add_argument(
@@ -48,6 +49,13 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--disable", metavar="UNITS", type=units, default=(), help="do without these units: nn, tp, or both (nn,tp)"
+    )
+    parser.add_argument(
+        "--without",
+        metavar="TECHNIQUES",
+        type=names,
+        default=(),
+        help="at --plan fast: leave out these techniques, e.g. groups,tiles; docs/fast.md has them all",
     )
 
 
@@ -94,13 +102,18 @@ def part(text: str) -> float:
     return value
 
 
+def names(text: str) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
+
+
 def units(text: str) -> tuple[str, ...]:
     """The units of ``--disable``."""
-    names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
-    for name in names:
+    found = names(text)
+    for name in found:
         if name not in UNITS:
             raise argparse.ArgumentTypeError(f"unit {name!r} can't be disabled; known are nn and tp")
-    return names
+    return found
 
 
 def file_name(text: str) -> str:
@@ -130,22 +143,25 @@ def remark_on_ignored(options: argparse.Namespace, device: str = "") -> None:
     """Say which of the plan's options nothing will heed on that device ("": none in particular)."""
     error = options.per_axis_error is not None
     chosen = {"--chip": options.chip, "--plan": options.plan != LEVEL, "--per-axis-error": error}
-    chosen |= {"--evidence": options.evidence, "--disable": options.disable}
+    chosen |= {"--evidence": options.evidence, "--disable": options.disable, "--without": options.without}
     given = [name for name, is_given in chosen.items() if is_given]
     if device == "cpu" and given:
         remark(f"hornito: {', '.join(given)}: ignored, as --device cpu uses no NPU")
     elif error and options.plan == LEVEL and not getattr(options, "against", None):
         remark(f"hornito: --per-axis-error: ignored at plan level {LEVEL}; use --plan wide")
+    elif options.without and "fast" not in (options.plan, getattr(options, "against", None)):
+        remark(f"hornito: --without: ignored at plan level {options.plan}; use --plan fast")
 
 
 def plan_options(options: argparse.Namespace) -> Any:
     """The compiler's options for a chip that need not be at hand. Raises BadInput, Unsupported."""
-    from hornito.compiler import Options, Unit, find_level
+    from hornito.compiler import Options, Unit, find_level, find_technique
     from hornito.hardware.chips import DEFAULT_CHIP, find_chip
 
     remark_on_ignored(options)
     disabled = frozenset(Unit(name) for name in options.disable)
-    made = Options(find_chip(options.chip or DEFAULT_CHIP), find_level(options.plan), disabled)
+    without = frozenset(find_technique(name) for name in options.without)
+    made = Options(find_chip(options.chip or DEFAULT_CHIP), find_level(options.plan), disabled, without=without)
     if (evidence := shown_evidence(options)) is not None:
         made = dataclasses.replace(made, evidence=evidence)
     if options.per_axis_error is None:
@@ -177,6 +193,7 @@ def device_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "chip": options.chip,
         "plan_level": options.plan,
         "disable": options.disable,
+        "without": options.without,
         "per_axis_error": options.per_axis_error,
         "evidence": shown_evidence(options),
         "num_threads": options.threads,

@@ -132,6 +132,7 @@ def _check_compiled(options: argparse.Namespace, level: str) -> None:
         "--disable": options.disable,
         "--per-axis-error": options.per_axis_error is not None,
         "--evidence": options.evidence,
+        "--without": options.without,
         "--plan": options.plan not in (LEVEL, level),
     }
     for name, is_given in given.items():

@@ -4,7 +4,7 @@
 from hornito.compiler.assemble import Compiled, compile_graph, compile_plan, estimate
 from hornito.compiler.evidence import Basis, Evidence, Trust
 from hornito.compiler.operators import keys
-from hornito.compiler.options import Level, Options, Unit, find_level
+from hornito.compiler.options import Level, Options, Technique, Unit, find_level, find_technique
 from hornito.compiler.plan import Plan, make_plan
 from hornito.compiler.report import Crossing, Outlook, Row, crossings, demand, nothing_for_npu, outlook, rows, sharing
 from hornito.compiler.rules import Refusal
@@ -20,6 +20,7 @@ __all__ = [
     "Plan",
     "Refusal",
     "Row",
+    "Technique",
     "Trust",
     "Unit",
     "compile_graph",
@@ -28,6 +29,7 @@ __all__ = [
     "demand",
     "estimate",
     "find_level",
+    "find_technique",
     "keys",
     "make_plan",
     "nothing_for_npu",

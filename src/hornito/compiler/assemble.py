@@ -15,6 +15,7 @@ from hornito.compiler.moves import move_descriptors
 from hornito.compiler.options import Options
 from hornito.compiler.placement import Place, place
 from hornito.compiler.plan import CpuPart, MovePart, NpuPart, Plan, make_plan
+from hornito.compiler.search import shaping_of
 from hornito.compiler.tasks import Convolution, Job, Move, Pad
 from hornito.hardware import states
 from hornito.hardware.chips import Chip
@@ -85,7 +86,7 @@ def estimate(plan: Plan) -> Compiled:
         crossing |= tensors
         match part:
             case NpuPart():
-                jobs = tuple(encode_job(task, plan.options.chip) for task in part.tasks if isinstance(task, Job))
+                jobs = tuple(encode_job(task, plan.options) for task in part.tasks if isinstance(task, Job))
                 submission = _Assembly(plan.options.chip, address).submission(jobs, part, tensors)
                 address = -(-submission.buffers[-1].end // PAGE) * PAGE
                 segments.append(NpuSegment(len(submissions)))
@@ -109,12 +110,12 @@ def estimate(plan: Plan) -> Compiled:
     return Compiled(plan, archive, tuple(encoded))
 
 
-def encode_job(task: Job, chip: Chip) -> EncodedJob:
+def encode_job(task: Job, options: Options) -> EncodedJob:
     """Choose and encode everything about one job but its addresses."""
     if isinstance(task, Convolution):
-        return EncodedJob(task, convolution=encode_convolution(task, chip))
+        return EncodedJob(task, convolution=encode_convolution(task, options.chip, shaping_of(task, options)))
     assert isinstance(task, Move)
-    return EncodedJob(task, descriptors=move_descriptors(task, chip))
+    return EncodedJob(task, descriptors=move_descriptors(task, options.chip))
 
 
 def initialisation() -> Submission:

@@ -8,9 +8,10 @@ from hornito.compiler import coefficients, coefficients_v8
 from hornito.compiler.coefficients import Coefficients
 from hornito.compiler.reference_driver import SIZE_MODULUS
 from hornito.compiler.requantisation import multiplier_and_shift
+from hornito.compiler.shaping import Shaping, reference_shaping
 from hornito.compiler.sram import choose_caching
 from hornito.compiler.tasks import Convolution
-from hornito.compiler.tiling import Tile, choose_tile
+from hornito.compiler.tiling import Tile
 from hornito.hardware.chips import Chip, CoefficientFormat
 from hornito.hardware.nn import CachingMode, NNDescriptor, Pooling, split_multiplier, split_offsets
 
@@ -28,9 +29,10 @@ class EncodedConvolution:
     tile: Tile
 
 
-def encode_convolution(conv: Convolution, chip: Chip) -> EncodedConvolution:
-    """Choose tile and caching, pack the weights, fill the descriptor."""
-    tile = choose_tile(conv, chip)
+def encode_convolution(conv: Convolution, chip: Chip, shaping: Shaping | None = None) -> EncodedConvolution:
+    """Pack the weights, choose caching, fill the descriptor. Without ``shaping``, as the reference driver does it."""
+    shaping = shaping or reference_shaping(conv, chip)
+    tile = shaping.tile
     packed = _PACKERS[chip.coefficient_format](conv, tile, chip)
     caching = choose_caching(
         tile,

@@ -3,7 +3,8 @@
 
 Each way in which an operator becomes jobs has a key, CHIP/OPERATOR/LEVEL/TYPE, e.g. vipnano-qi-88-0/MEAN/wide/int8:
 the chip's own name, the operator's and the plan level's as docs/operators.md has them, the type of the operator's
-first output. Operators that are cut into bands need CHIP/bands as well. ``Plan.keys`` has those of a plan's
+first output. Operators that are cut into bands need CHIP/bands as well, and those of a plan of level fast CHIP/fast,
+as their encodings are our own. ``Plan.keys`` has those of a plan's
 operators; ``hornito.compiler.keys`` lists all of a chip.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 BANDS = "bands"
+FAST = "fast"
 TYPES = ("uint8", "int8")
 
 
@@ -52,3 +54,8 @@ def way_key(chip: str, operator: str, level: str, type_name: str) -> str:
 def bands_key(chip: str) -> str:
     """The key of jobs on bands."""
     return f"{chip}/{BANDS}"
+
+
+def fast_key(chip: str) -> str:
+    """The key of encodings of our own choice."""
+    return f"{chip}/{FAST}"

@@ -8,14 +8,13 @@ from hornito.compiler.evidence import Evidence
 from hornito.errors import BadInput, Unsupported
 from hornito.hardware.chips import Chip, CoefficientFormat
 
-PLANNED_LEVELS = ("fast",)
-
 
 class Level(enum.StrEnum):
     """How far a plan may go beyond what is proven on silicon; each level takes what those before it take."""
 
     PROVEN = "proven"
     WIDE = "wide"
+    FAST = "fast"
 
     def reaches(self, other: "Level") -> bool:
         """Does a plan of this level take what ``other`` allows?"""
@@ -32,12 +31,21 @@ class Unit(enum.StrEnum):
     VIEW = "view"  # no job: a tensor that lies in another one
 
 
+class Technique(enum.StrEnum):
+    """What a plan of level fast may do to be faster; each can be left out."""
+
+    GROUPS = "groups"  # depthwise layers in groups of channels
+    TILES = "tiles"  # tiles, superblocks and zero-run widths searched
+    CACHING = "caching"  # coefficients and images kept in SRAM by need
+    STRIDES = "strides"  # strides of 2 by the cheaper of two ways
+
+
 @dataclass(frozen=True)
 class Options:
     """For which chip, at which plan level, and without which units (NN, TP). ``as_reference``: write what the reference
     driver writes even where that is wrong, to compare with captures of it. ``per_axis_error``: how far channels of
     different weight scales may be off for sharing a job, as a part of how far their results spread (grouping.py).
-    ``evidence``: what reports of boards have shown."""
+    ``evidence``: what reports of boards have shown. ``without``: techniques of level fast that are left out."""
 
     chip: Chip
     level: Level = Level.PROVEN
@@ -45,6 +53,11 @@ class Options:
     as_reference: bool = False
     per_axis_error: float = 0.1
     evidence: Evidence = field(default_factory=Evidence)
+    without: frozenset[Technique] = frozenset()
+
+    def uses(self, technique: Technique) -> bool:
+        """May the plan use it?"""
+        return self.level.reaches(Level.FAST) and technique not in self.without
 
     def check(self) -> None:
         """Raises Unsupported for a chip that Hornito can't compile for."""
@@ -55,9 +68,14 @@ class Options:
 
 
 def find_level(name: str) -> Level:
-    """The plan level of that name. Raises Unsupported for one that is still to come, BadInput for any other."""
-    if name in PLANNED_LEVELS:
-        raise Unsupported(f"plan level {name!r} is not there yet; use --plan proven")
+    """The plan level of that name. Raises BadInput for any other."""
     if name not in set(Level):
         raise BadInput(f"unknown plan level {name!r}; known are {', '.join(Level)}")
     return Level(name)
+
+
+def find_technique(name: str) -> Technique:
+    """The technique of that name. Raises BadInput for any other."""
+    if name not in set(Technique):
+        raise BadInput(f"unknown technique {name!r}; known are {', '.join(Technique)}")
+    return Technique(name)

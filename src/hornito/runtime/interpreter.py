@@ -24,6 +24,7 @@ from hornito.compiler import (
     Unit,
     compile_plan,
     find_level,
+    find_technique,
     make_plan,
     nothing_for_npu,
     sharing,
@@ -57,8 +58,9 @@ class Interpreter:
     """Runs a TFLite model. Method and argument names, results and exception types are LiteRT's.
 
     ``device`` is a name, as ``--device`` takes it, or an open device; ``chip`` which NPU the virtual one is;
-    ``plan_level`` "proven" or "wide"; ``disable`` units to do without ("nn", "tp"); ``per_axis_error`` how far channels
-    of per-axis weights that share a job may be off, as a part of their results' spread (0.1).
+    ``plan_level`` "proven", "wide" or "fast"; ``disable`` units to do without ("nn", "tp"); ``per_axis_error`` how far
+    channels of per-axis weights that share a job may be off, as a part of their results' spread (0.1); ``without``
+    techniques that level fast leaves out (docs/fast.md).
 
     ``plan`` is the plan in force, or None where the whole model runs in LiteRT; ``remarks`` says why, and what else a
     user should know; ``refusals`` which rule keeps which operator on the CPU. Errors about a model are BadInput (a
@@ -77,6 +79,7 @@ class Interpreter:
         chip: str | None = None,
         plan_level: str = "proven",
         disable: Iterable[str] = (),
+        without: Iterable[str] = (),
         per_axis_error: float | None = None,
         evidence: Evidence | None = None,
         report: Report | None = None,
@@ -93,6 +96,7 @@ class Interpreter:
         if model_path and model_content:
             raise ValueError("Can't both provide `model_path` and `model_content`")
         disabled = frozenset(_unit(name) for name in disable)
+        left_out = frozenset(find_technique(name) for name in without)
         level = find_level(plan_level)
         automatic = device == AUTO
         if isinstance(device, str):
@@ -124,7 +128,7 @@ class Interpreter:
             self._remark(f"the virtual NPU stands in for this board's own: {cure}")
         whole = self._only_litert()
         if whole is None:
-            options = Options(chosen, level, disabled, evidence=evidence or Evidence())
+            options = Options(chosen, level, disabled, evidence=evidence or Evidence(), without=left_out)
             if per_axis_error is not None:
                 options = dataclasses.replace(options, per_axis_error=per_axis_error)
             plan = make_plan(self.graph, options)

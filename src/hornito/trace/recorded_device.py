@@ -15,7 +15,7 @@ from hornito.hardware.chips import Chip
 from hornito.trace.process_writer import ProcessWriter
 from hornito.trace.recorder import Begun, Ended, Placed, Recorder, writes
 from hornito.trace.records import Header
-from hornito.trace.snapshots import Snapshot, Snapshots
+from hornito.trace.snapshots import FileMemory, Snapshot, Snapshots
 from hornito.trace.watched_call import TracedCaller, WatchedCall
 from hornito.uapi.ioctl import Struct
 from hornito.uapi.sync_file import SIGNALLED
@@ -54,7 +54,7 @@ class RecordedDevice:
     def __init__(self, device: VirtualDevice, recorder: Recorder) -> None:
         self._device = device
         self._recorder = recorder
-        self._snapshots = Snapshots(device.pool.fd)
+        self._snapshots = Snapshots()
         device.watch(self)
         self.tell(None, None)
 
@@ -117,7 +117,7 @@ class RecordedDevice:
     def _take(self, job: Job, number: int) -> Snapshot | None:
         buffer = job.uses[number].buffer
         try:
-            return self._snapshots.take(buffer.offset, buffer.size)
+            return self._snapshots.take(FileMemory(self._device.pool.fd, buffer.offset, buffer.size))
         except OSError:  # no more mappings: the recording says that nobody knows
             return None
 

@@ -7,8 +7,9 @@ nothing that it says or does not say is relied on. To compare is many times fast
 
 import ctypes
 import mmap
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,49 @@ _ZEROS = bytes(PIECE)
 _compare = ctypes.PyDLL(None).memcmp
 _compare.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]
 _compare.restype = ctypes.c_int
+
+
+class Memory(Protocol):
+    """A buffer that can be looked at, wherever it lies."""
+
+    @property
+    def identity(self) -> Hashable:
+        """The same for the same buffer, and never another's."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+
+    def content(self) -> mmap.mmap | bytearray:
+        """Its bytes, asked for once; they show what it holds between ``prepare`` and ``finish``. Raises OSError."""
+
+    def prepare(self) -> None:
+        """Somebody is about to look at the content. Raises OSError where that can't be."""
+
+    def finish(self) -> None:
+        """He has looked."""
+
+
+@dataclass(frozen=True)
+class FileMemory:
+    """A buffer that lies in the file ``fd``. An offset must always mean the same buffer, and the file not be cut."""
+
+    fd: int
+    offset: int
+    size: int
+
+    @property
+    def identity(self) -> int:
+        return self.offset
+
+    def content(self) -> mmap.mmap:
+        return mmap.mmap(self.fd, self.size, mmap.MAP_SHARED, mmap.PROT_READ, offset=self.offset)
+
+    def prepare(self) -> None:
+        """It always shows what it holds."""
+
+    def finish(self) -> None:
+        """Nothing was held."""
 
 
 class Piece:
@@ -66,10 +110,10 @@ class Snapshot:
 class _Watched:
     """A buffer, mapped, and what it held at the last look."""
 
-    def __init__(self, fd: int, offset: int, size: int) -> None:
-        self.size = size
-        self._map = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ, offset=offset)
-        self._now: NDArray[np.uint8] = np.frombuffer(self._map, np.uint8)
+    def __init__(self, memory: Memory) -> None:
+        self.size = size = memory.size
+        self._memory = memory
+        self._now: NDArray[np.uint8] = np.frombuffer(memory.content(), np.uint8, size)
         self._at = self._now.ctypes.data
         self._lengths = {start: min(PIECE, size - start) for start in range(0, size, PIECE)}
         self._last = dict.fromkeys(self._lengths, _ZEROS)
@@ -77,7 +121,14 @@ class _Watched:
         self._snapshot = Snapshot((), 0)
 
     def look(self) -> Snapshot:
-        """What it holds now: the same object as before if nothing has changed."""
+        """What it holds now: the same object as before if nothing has changed. Raises OSError."""
+        self._memory.prepare()
+        try:
+            return self._compared()
+        finally:
+            self._memory.finish()
+
+    def _compared(self) -> Snapshot:
         at, last = self._at, self._last
         changed = [start for start, length in self._lengths.items() if _compare(at + start, last[start], length)]
         if not changed:
@@ -92,23 +143,26 @@ class _Watched:
 
 
 class Snapshots:
-    """Looks at buffers that lie in the file ``fd``. For one thread.
+    """Looks at buffers. For one thread."""
 
-    An offset must always mean the same buffer, and the file must not be cut.
-    """
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._watched: dict[int, _Watched] = {}  # by offset; the one looked at last is the last
+    def __init__(self) -> None:
+        self._watched: dict[Hashable, _Watched] = {}  # the one looked at last is the last
         self._bytes = 0
 
-    def take(self, offset: int, size: int) -> Snapshot:
-        """The ``size`` bytes from ``offset`` on, as they are now. Raises OSError where they can't be mapped."""
-        watched = self._watched.pop(offset, None)
+    def take(self, memory: Memory) -> Snapshot:
+        """What it holds now. Raises OSError where it can't be mapped."""
+        identity = memory.identity
+        watched = self._watched.pop(identity, None)
         if watched is None:
-            watched = _Watched(self._fd, offset, size)
-            self._bytes += size
-        self._watched[offset] = watched
+            watched = _Watched(memory)
+            self._bytes += watched.size
+        self._watched[identity] = watched
         while self._bytes > _MOST_KEPT and len(self._watched) > 1:
             self._bytes -= self._watched.pop(next(iter(self._watched))).size
         return watched.look()
+
+    def forget(self, memory: Memory) -> None:
+        """Nobody will look at it again: let go of it."""
+        watched = self._watched.pop(memory.identity, None)
+        if watched is not None:
+            self._bytes -= watched.size

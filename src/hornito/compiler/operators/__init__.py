@@ -4,7 +4,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hornito.compiler.evidence import TYPES, Basis, Trust, bands_key, way_key
+from hornito.compiler.evidence import TYPES, Basis, Trust, bands_key, fast_key, way_key
 from hornito.compiler.operators import (
     addition,
     average,
@@ -37,6 +37,7 @@ from hornito.model.graph import Graph, Operator
 NO_WAY = "has no way to run on the NPU"
 _DRIVER = "the reference driver's CI on A311D and i.MX8M Plus: "
 _SIGNED = "no signed model has been seen on silicon"
+_OWN_CHOICE = "encodings of our own choice, which no driver is known to have run"
 _OTHER_CHIP = "no board with this chip is known to have run the reference driver's tests"
 
 
@@ -163,16 +164,22 @@ def basis(graph: Graph, operator: Operator, options: Options, banded: bool) -> t
     own, chip = way.basis, options.chip
     if own.trust is Trust.SILICON and (signed or not chip.in_driver_ci):
         own = Basis(Trust.INFERRED, _SIGNED if signed else _OTHER_CHIP)
+    fast = options.level.reaches(Level.FAST)
+    if own.trust is Trust.SILICON and fast:
+        own = Basis(Trust.INFERRED, _OWN_CHOICE)
     keys: tuple[str, ...] = (way_key(chip.name, operator.kind, way.level, TYPES[signed]),)
     if banded:
         keys = (*keys, bands_key(chip.name))
+    if fast:
+        keys = (*keys, fast_key(chip.name))
     return options.evidence.basis(own, keys), keys
 
 
 def keys(chip: Chip) -> tuple[str, ...]:
     """The keys of all ways that ``chip`` has, each of which a report may prove."""
     ways = [(kind, way.level) for kind, lowerings in LOWERINGS.items() for way in lowerings]
-    return (*(way_key(chip.name, *way, type_name) for way in ways for type_name in TYPES), bands_key(chip.name))
+    own = [way_key(chip.name, *way, type_name) for way in ways for type_name in TYPES]
+    return (*own, bands_key(chip.name), fast_key(chip.name))
 
 
 def lower(segment: Segment, operator: Operator) -> None:
