@@ -38,7 +38,8 @@ def to_flat(archive: Archive, notes: Mapping[str, Any]) -> list[bytes | memoryvi
     parts.append(bytes(_aligned(begin) - begin))
     end = 0
     for array in arrays.values():
-        parts += [bytes(_aligned(end) - end), memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))]
+        flat: NDArray[Any] = np.ascontiguousarray(array).reshape(-1)
+        parts += [bytes(_aligned(end) - end), flat.view(np.uint8).data]
         end = _aligned(end) + array.nbytes
     return parts
 
