@@ -27,8 +27,8 @@ def shared() -> Path:
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """$HORNITO_CACHE for tests and the programs they start: a new folder unless the environment names one.
 
-    One for all tests, so that numba compiles the virtual NPU's kernels (some seconds) only once; also for those of other
-    processes of pytest-xdist, whose folders lie side by side.
+    One for all tests, so that numba compiles the virtual NPU's kernels (some seconds) only once; the processes of
+    pytest-xdist, whose folders lie side by side, share it.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("HORNITO_MODELS", raising=False)
