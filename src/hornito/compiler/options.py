@@ -38,6 +38,7 @@ class Technique(enum.StrEnum):
     TILES = "tiles"  # tiles, superblocks and zero-run widths searched
     CACHING = "caching"  # coefficients and images kept in SRAM by need
     STRIDES = "strides"  # strides of 2 by the cheaper of two ways
+    MEMORY = "memory"  # tensors that never live at the same time share memory
 
 
 @dataclass(frozen=True)
