@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from hornito.compiler.arena import ALIGNMENT, Block, aligned, arrange, live_bytes
 
-blocks = st.lists(
-    st.tuples(st.integers(1, 5000), st.integers(0, 30), st.integers(0, 10)), min_size=0, max_size=40
-).map(lambda rows: [Block(number, size, first, first + more) for number, (size, first, more) in enumerate(rows)])
+blocks = st.lists(st.tuples(st.integers(1, 5000), st.integers(0, 30), st.integers(0, 10)), min_size=0, max_size=40).map(
+    lambda rows: [Block(number, size, first, first + more) for number, (size, first, more) in enumerate(rows)]
+)
 
 
 @given(blocks)

@@ -28,8 +28,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Arena:
-    """``offsets`` of the blocks by number; ``size`` in bytes of the whole; ``least``: the most bytes, aligned, that live
-    at one step, below which no placement can go."""
+    """``offsets`` of the blocks by number; ``size`` in bytes of the whole; ``least``: the most bytes, aligned, that
+    live at one step, below which no placement can go."""
 
     offsets: dict[int, int]
     size: int

@@ -19,7 +19,6 @@ from hornito.compiler.plan import CpuPart, MovePart, NpuPart, Plan, make_plan
 from hornito.compiler.search import shaping_of
 from hornito.compiler.tasks import Convolution, Job, Move, Pad
 from hornito.hardware import states
-from hornito.hardware.chips import Chip
 from hornito.hardware.nn import NNDescriptor
 from hornito.hardware.tp import TPDescriptor
 from hornito.model import Graph, extract
@@ -50,6 +49,16 @@ class EncodedJob:
     task: Job
     convolution: EncodedConvolution | None = None
     descriptors: tuple[TPDescriptor, ...] = ()
+
+    @property
+    def flushed(self) -> list[tuple[TPDescriptor, ...]]:
+        """The descriptors of each TP job: a move may take several, the last core of each of which flushes."""
+        found: list[list[TPDescriptor]] = [[]]
+        for descriptor in self.descriptors:
+            if found[-1] and not found[-1][-1].no_flush:
+                found.append([])
+            found[-1].append(descriptor)
+        return [tuple(job) for job in found]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which tensors lie in which, how long does each live, and where may they share memory? Before buffers get addresses."""
+"""Which tensors lie in which, how long does each live, and what memory does that take? The step before addresses."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
