@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hornito.compiler.assemble import encode_job
-from hornito.compiler.convolution import measure_coefficients
+from hornito.compiler.caching import cut
+from hornito.compiler.convolution import geometry_of, measure_coefficients
 from hornito.compiler.moves import move_descriptors
 from hornito.compiler.operators import lower
 from hornito.compiler.options import Level, Options, Technique
@@ -20,11 +21,11 @@ from hornito.compiler.plan import NpuPart, Plan
 from hornito.compiler.search import Alternative
 from hornito.compiler.search.division import best_division, divide, divisions
 from hornito.compiler.search.limits import impossible
-from hornito.compiler.search.shapings import Priced, all_priced
+from hornito.compiler.search.shapings import Priced, all_priced, shaping_of
 from hornito.compiler.segment import Numbering, Segment
 from hornito.compiler.tasks import Convolution, Detranspose, Job, Move, Task, Transpose
 from hornito.compiler.tiling import Tile, choose_tile
-from hornito.cost import Bound, Demand, Item, Range, Target, Work, estimate, move_work, nn_work
+from hornito.cost import Bound, Demand, Item, Range, Target, Work, estimate, move_work, nn_work, work_of
 from hornito.errors import BadInput
 from hornito.hardware.nn import CachingMode
 from hornito.hardware.timing import Timing
@@ -204,18 +205,24 @@ class _Table:
             image_caching=modes[1].name.lower(),
             chosen=True,
         )
-        rows = [self._shaping(conv, one) for one in _distinct(tried)[:MOST_SHOWN]]
-        rows[0] = dataclasses.replace(rows[0], fast=True)
-        reference = choose_tile(conv, self._chip)
-        kept = [one for one in tried if one.tile == reference]
-        if kept and f"{reference.width}x{reference.height}" not in {row.tile for row in rows}:
-            rows.append(dataclasses.replace(self._shaping(conv, kept[0]), way="the reference driver's tile"))
+        best, reference = shaping_of(conv, self._fast).tile, choose_tile(conv, self._chip)
+        each = _distinct(tried)
+        shown = each[:MOST_SHOWN] + [one for one in each[MOST_SHOWN:] if one.tile in (best, reference)]
+        rows = [
+            dataclasses.replace(
+                self._shaping(conv, one),
+                fast=one.tile == best,
+                way="the reference driver's tile" if one.tile == reference else "",
+            )
+            for one in shown
+        ]
         return _marked(here, rows), len(tried)
 
     def _shaping(self, conv: Convolution, one: Priced) -> Considered:
         size = measure_coefficients(conv, one.tile.kernels_per_core, one.tile.superblocks, self._chip)
+        work = work_of(geometry_of(conv), cut(one.tile, one.caching), size.bytes, self._chip)
         return dataclasses.replace(
-            self._row("", 0, [(1, one.work, Target.NN)]),
+            self._row("", 0, [(1, work, Target.NN)]),
             tile=f"{one.tile.width}x{one.tile.height}",
             superblocks=one.tile.superblocks,
             zero_runs=self._zero_runs(size.zero_runs),
