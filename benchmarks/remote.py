@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.speed import HORNITO, ONE_THREAD, Figure, figure, timed
+from benchmarks.figures import HORNITO, ONE_THREAD, Figure, figure, timed
 
 TOKEN = "benchmark"
 IDLE_RUNS = 300

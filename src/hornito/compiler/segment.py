@@ -3,10 +3,10 @@
 
 from dataclasses import dataclass
 
-from hornito.compiler.bands import cut
 from hornito.compiler.options import Level, Options, Unit
 from hornito.compiler.partition import Group
 from hornito.compiler.rules import zero_point
+from hornito.compiler.search import divide
 from hornito.compiler.tasks import (
     Copy,
     Detranspose,
@@ -76,7 +76,7 @@ class Segment:
     def add(self, task: Task) -> None:
         """The next job, or the jobs into which it is cut. The CPU, in the place of the TP cores, takes any size."""
         whole = isinstance(task, Move) and Unit.TP in self.options.disabled
-        self.tasks += [task] if whole else cut(task)
+        self.tasks += [task] if whole else divide(task, self.options)
 
     def scratch(self, tensor: Tensor, shape: Shape) -> int:
         """A number for planes that only this operator knows."""

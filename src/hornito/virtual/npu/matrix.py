@@ -29,6 +29,11 @@ def lanes() -> int:
     return next((width for feature, width in _LONG_VECTORS if features.get(feature)), 0)
 
 
+def arithmetic() -> str:
+    """What to call the way that convolutions take here; speeds can be compared where it is the same."""
+    return f"16-bit pairs, {lanes()} lanes" if lanes() else "float matrices"
+
+
 def tile_rows() -> int:
     """Rows of a tile: its sums must fit the processor's registers (32 of them, or 16 narrower ones)."""
     return TILE_ROWS if lanes() == 16 else TILE_ROWS // 2

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""How fast is it? `python -m benchmarks` prints the whole table."""
