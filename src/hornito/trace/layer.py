@@ -17,8 +17,8 @@ from hornito.model.graph import Activation
 
 _MOST_VALUES = 256
 _MOST_ELEMENTS = 1 << 26  # of a tensor
-_MOST_CHECKED = 1 << 21  # elements of a tensor, for a value that nobody asked for
-_MOST_CHECKED_MACS = 1 << 27
+_MOST_CHECKED = 1 << 20  # elements of a tensor, for a value that nobody asked for
+_MOST_CHECKED_MACS = 1 << 25
 _MOST_INSIDE = 4
 
 # Whole numbers from one to another; scales, which have the same bounds, are not among them.
