@@ -12,7 +12,7 @@ from hornito.cli.options import LEVEL, counted, print_json, remark
 from hornito.cli.pager import paged, wants_colour
 from hornito.cli.progress import preparation
 from hornito.cli.trace_options import add_output, write
-from hornito.errors import BadInput
+from hornito.errors import BadInput, Unsupported
 
 if TYPE_CHECKING:
     from hornito.trace.clients import Client
@@ -62,6 +62,9 @@ def run(options: argparse.Namespace) -> int:
     if options.client:
         remark(f"running the client on {counted(asked, 'model')}" + (f", and on {more} to check" if more else ""))
     found = study(client, question, options.keep)
+    if not found.asked:
+        pair, reason = found.refused[0]
+        raise Unsupported(f"no model was taken; {_pair(found.names, pair)}: {reason}")
     if options.json:
         print_json(_json(found))
         return 0
@@ -121,7 +124,8 @@ def _client(options: argparse.Namespace) -> "Client":
 def _lines(found: "Study") -> "Iterator[Shown]":
     from hornito.trace.show import Shown, Style
 
-    yield Shown(_title(found), Style.HEADING)
+    for text in _titles(found):
+        yield Shown(text, Style.HEADING)
     job = None
     for one in found.found:
         if job != (job := (one.series.job, one.series.core)):
@@ -138,7 +142,9 @@ def _lines(found: "Study") -> "Iterator[Shown]":
         yield Shown(f"{_pair(found.names, pair)}: {reason}", Style.STRANGE)
 
 
-def _title(found: "Study") -> str:
+def _titles(found: "Study") -> Iterator[str]:
+    """What was asked, which jobs there are, and which other values were tried."""
+
     def listed(values: Sequence[Pair]) -> str:
         if len(found.names) == 1:
             return f"{found.names[0]} = {numbers([value for (value,) in values])}"
@@ -146,10 +152,10 @@ def _title(found: "Study") -> str:
         return ", ".join(f"{name} = {numbers(side)}" for name, side in zip(found.names, sides, strict=True))
 
     asked, checks = found.values[: found.asked], found.values[found.asked :]
-    title = listed(asked) if asked else f"{' and '.join(found.names)}: no model was taken"
+    jobs = (job.unit if job.cores < 2 else f"{job.unit} ({job.cores} cores)" for job in found.jobs)
+    yield f"{listed(asked)}: {', '.join(jobs)}"
     if checks:
-        title += f"; checked at {listed(checks).removeprefix(f'{found.names[0]} = ')}"
-    return title
+        yield f"checked at {listed(checks).removeprefix(f'{found.names[0]} = ')}"
 
 
 def _job(found: "Study", series: "Series") -> str:
@@ -175,7 +181,7 @@ def _told(found: "Study", one: "Finding") -> str:
     tried += f" and {counted(checks, 'check')}" if checks else " and no other"
     most = (1 << one.series.width) - 1
     largest = max(value for value in values if value is not None)
-    full = f"; the field ends at {most}" if largest <= most < largest * _NEAR else ""
+    full = f"; the field ends at {most}" if relation.width is None and largest <= most < largest * _NEAR else ""
     return f"= {relation.text(*found.names)}   [{confidence(relation, bool(checks))}: {tried}{full}]"
 
 
@@ -196,7 +202,7 @@ def told(one: "Finding", *names: str) -> str:
 
 def depends(one: "Finding", *names: str) -> str:
     """That it depends, on what is not known, with its first values, and what these may be taken for."""
-    values = ["-" if value is None else str(value) for value in one.series.values]
+    values = [str(value) for value in one.series.values if value is not None]
     text = f"{one.relation.text(*names)}: {', '.join(values[:_SHOWN])}{', ...' if len(values) > _SHOWN else ''}"
     fit = one.relation.fit
     if fit is None:

@@ -10,10 +10,10 @@ from hornito.trace.infer import distinct, relate_checked
 from hornito.trace.relations import Fit, Kind, Relation
 
 Pair = tuple[Fraction, ...]
-_LEAST_CONFIRMED = 2  # a sum of products goes through many things
+_LEAST_CONFIRMED = 2  # values, of each parameter too: a sum of products goes through many things
 # Powers of the two parameters, in the order in which a formula has them.
 _TERMS = ((2, 1), (1, 2), (2, 0), (0, 2), (1, 1), (1, 0), (0, 1), (0, 0))
-_MOST_TERMS = 4
+_MOST_TERMS = 3
 
 
 def relate_joint(parameters: Sequence[Pair], values: Sequence[int | None], width: int, asked: int) -> Relation | None:
@@ -44,15 +44,21 @@ def _along(relation: Relation, axis: int) -> Relation:
 
 
 def _joint(points: Sequence[tuple[Pair, int]]) -> Relation | None:
-    """The sum of fewest products that says every value, and more values than it takes."""
+    """The sum of fewest products that says every value, and more values than it takes, of each parameter too."""
+    distinct_values = [len({p[axis] for p, _ in points}) for axis in (0, 1)]
     for count in range(1, _MOST_TERMS + 1):
+        if len(points) < count + _LEAST_CONFIRMED:
+            return None
         for terms in _bases(count):
-            if len(points) < count + _LEAST_CONFIRMED:
-                return None
+            highest = [max(term[axis] for term in terms) for axis in (0, 1)]
+            if any(
+                power and have < power + _LEAST_CONFIRMED for power, have in zip(highest, distinct_values, strict=True)
+            ):
+                continue
             coefficients = _solve(points, terms)
-            if coefficients is not None and all(coefficients) and any(term != (0, 0) for term in terms):
-                if _is_whole(points) and any(part.denominator != 1 for part in coefficients):
-                    continue
+            if coefficients is None or not all(coefficients) or not any(highest):
+                continue
+            if not _is_whole(points) or all(part.denominator == 1 for part in coefficients):
                 return Relation(Kind.POLYNOMIAL, coefficients, len(points) - count, terms=terms)
     return None
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 from hornito.trace.infer import Points, is_whole
 from hornito.trace.relations import Kind, Relation
 
-_LEAST_STEPS = 4
+_LEAST_STEPS, _LEAST_WITH_STEPS = 4, 8
 _LARGEST_STEP = 64
-_LEAST_ON_LINE, _LEAST_AT_LIMIT = 3, 2
+_LEAST_ON_LINE, _LEAST_AT_LIMIT = 4, 2
 
 
 def pieces(points: Points) -> Relation | None:
@@ -40,7 +40,7 @@ def _steps(points: Points) -> Relation | None:
     """a * ceil((p + b) / c) + d, with the smallest c."""
     values = [value for _, value in points]
     rising = [b - a for a, b in pairwise(values)]
-    if len(set(values)) < _LEAST_STEPS or not (min(rising) >= 0 or max(rising) <= 0):
+    if len(points) < _LEAST_WITH_STEPS or len(set(values)) < _LEAST_STEPS or not (min(rising) >= 0 or max(rising) <= 0):
         return None
     for size in range(2, _LARGEST_STEP + 1):
         for shift in (0, 1 - size):  # ceil(p / c) and floor(p / c): others fit too much

@@ -116,6 +116,8 @@ def study(client: Client, question: Question, folder: Path | None = None) -> Stu
             else:
                 values.append(pair)
                 sides.append(seen)
+        if not sides:
+            return Study(tuple(question.parameters), (), 0, (), (), (), tuple(refused))
         found = tracks(sides, sorted(range(len(values)), key=values.__getitem__))
         count = sum(pair in asked for pair in values)
         all_series = list(_series(question, found, values))
