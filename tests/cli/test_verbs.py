@@ -139,7 +139,10 @@ def test_model_and_submission_file_give_equal_outputs(
         assert furthest(direct[0], litert(path.read_bytes(), [np.load(given[0])])[0]) <= 1
 
 
-def test_compile_is_repeatable_and_says_what_it_did(folder: Path, hornito: Hornito, tmp_path: Path) -> None:
+def test_compile_is_repeatable_and_says_what_it_did(
+    folder: Path, hornito: Hornito, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HORNITO_CACHE_LIMIT", "0")
     for name in ("a.npz", "b.npz"):
         found = hornito("compile", folder / "alternating.tflite", "-o", tmp_path / name)
         assert found.code == 0 and found.out == ""
@@ -148,6 +151,29 @@ def test_compile_is_repeatable_and_says_what_it_did(folder: Path, hornito: Horni
     content = json.loads(hornito("compile", folder / "layer.tflite", "-o", tmp_path / "a.npz", "--json").out)
     assert content["jobs"] == 3 and content["cpu_operators"] == 0
     assert (tmp_path / "a.npz").stat().st_mode & 0o777 == (tmp_path / "b.npz").stat().st_mode & 0o777
+
+
+def test_what_was_compiled_before_is_written_again(
+    folder: Path, hornito: Hornito, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HORNITO_CACHE", str(tmp_path / "cache"))
+    found = [
+        json.loads(hornito("compile", folder / "alternating.tflite", "-o", tmp_path / f"{name}.npz", "--json").out)
+        for name in "ab"
+    ]
+    assert [each.pop("from_cache") for each in found] == [False, True]
+    assert found[0] | {"output": ""} == found[1] | {"output": ""}
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    (entry,) = (tmp_path / "cache" / "compiled").iterdir()
+    entry.write_bytes(entry.read_bytes()[:-1])
+    assert hornito("compile", folder / "alternating.tflite", "-o", tmp_path / "c.npz").code == 0
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "c.npz").read_bytes()
+    monkeypatch.setenv("HORNITO_CACHE_LIMIT", "lots")
+    found_limit = hornito("compile", folder / "alternating.tflite", "-o", tmp_path / "c.npz")
+    assert found_limit.code == 2
+    assert found_limit.err == (
+        "hornito: HORNITO_CACHE_LIMIT='lots' is no size; give bytes, or for example 512M, or 0 to keep nothing\n"
+    )
 
 
 def test_run_prints_a_line_for_each_output(folder: Path, hornito: Hornito) -> None:

@@ -5,26 +5,27 @@ some microseconds."""
 import errno
 import os
 from collections.abc import Callable
+from typing import Any
 
 from hornito.supervisor.caller import Glance, RemoteCaller
 from hornito.supervisor.notifications import ARCH, NR, PID, Gone, Listener, Notification
 from hornito.supervisor.paths import PathCall, Paths, asks_for_descriptor
 from hornito.supervisor.picture import TELLING, Picture
-from hornito.supervisor.served import Served
+from hornito.supervisor.served import PassOn, Served
 from hornito.supervisor.waiting import Waiting
 from hornito.uapi.drm import DRM_TYPE
 from hornito.uapi.system_calls import Architecture
-from hornito.virtual.etnaviv.caller import FileIdentity
 from hornito.virtual.etnaviv.fences import Pending
 
 _DESCRIPTORS = 1 << 31
 
 
 class Answering:
-    """Answers the calls of one tree of processes. ``foreign`` is told of processes of another architecture."""
+    """Answers the calls of one tree of processes. ``picture``: what it sees in place of the machine's nodes;
+    ``foreign`` is told of processes of another architecture."""
 
     def __init__(
-        self, architecture: Architecture, device: Served, picture: Picture, foreign: Callable[[int], None]
+        self, architecture: Architecture, device: Served[Any], picture: Picture, foreign: Callable[[int], None]
     ) -> None:
         self.waiting = Waiting()
         self._device = device
@@ -73,6 +74,8 @@ class Answering:
             self._answer_slowly(listener, call)
         except Gone:
             pass
+        except PassOn:
+            listener.let_pass(call)
         except Pending as pending:
             self.waiting.add(call, pending)
         except OSError as error:
@@ -118,26 +121,22 @@ class Answering:
             return False
         if request >> 8 & 0xFF != ord(DRM_TYPE):
             return self._answer_other_file(caller, fd, request, argument)
-        number = self._number(caller.pid, fd)
-        file = None if number is None else self._device.file(number)
+        file = self._device.find(caller.pid, fd)
         if file is None:
             return False
         self._device.call(file, request, argument, caller)
         return True
 
     def _answer_other_file(self, caller: RemoteCaller, fd: int, request: int, argument: int) -> bool:
-        try:
-            identity: FileIdentity = caller.identify(fd)
-        except OSError:
-            return False
-        if not self._device.is_sync_file(identity) and not self._device.is_dma_buf(identity):
+        identity = self._device.find_other(caller, fd)
+        if identity is None:
             return False
         self._device.sync_call(identity, request, argument, caller)
         return True
 
     def _answer_status(self, call: Notification, spec: PathCall | None, caller: RemoteCaller) -> bool:
         fd = call.a0 & 0xFFFFFFFF
-        if fd >= _DESCRIPTORS or self._number(caller.pid, fd) is None:
+        if fd >= _DESCRIPTORS or self._device.find(caller.pid, fd) is None:
             return False
         self._paths.node_status(call, spec, caller)
         return True
@@ -169,13 +168,6 @@ class Answering:
             listener.install(call, file.client_fd, flags, answer=True)
         finally:
             os.close(file.client_fd)
-
-    def _number(self, pid: int, fd: int) -> int | None:
-        """Which open file of ours that descriptor is."""
-        try:
-            return self._device.pool.identify(pid, fd)
-        except OSError:
-            return None
 
     @staticmethod
     def _is_empty(address: int, caller: RemoteCaller) -> bool:

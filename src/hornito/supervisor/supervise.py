@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hornito.errors import DeviceError
 from hornito.supervisor.launch import EndedEarly, Launched, NotStarted, check_readable, launch
@@ -28,7 +28,7 @@ _GRACE = 0.3  # seconds that the rest of a tree has to end after the program, be
 _SIGNALLED = 128  # a shell's status of a program that a signal killed
 
 
-def run_program(command: Sequence[str], make_device: "Callable[[], AbstractContextManager[Served]]") -> int:
+def run_program(command: Sequence[str], make_device: "Callable[[], AbstractContextManager[Served[Any]]]") -> int:
     """Run ``command`` with the device that ``make_device`` gives as its render node; its exit status, as of a shell.
 
     No other thread may exist yet. The device is made after the program was forked and before it runs. A program that
@@ -55,7 +55,7 @@ def run_program(command: Sequence[str], make_device: "Callable[[], AbstractConte
 class _Tree:
     """A program, and all that it starts, until the last of them has gone."""
 
-    def __init__(self, launched: Launched, device: "Served", picture: Picture, signals: HandOn) -> None:
+    def __init__(self, launched: Launched, device: "Served[Any]", picture: Picture, signals: HandOn) -> None:
         from hornito.supervisor.answering import Answering  # numpy makes threads: not before the fork
 
         self._launched = launched
@@ -69,7 +69,7 @@ class _Tree:
         self._handlers: dict[int, Callable[[], None]] = {
             launched.warden.fileno(): self._warden_speaks,
             launched.report: self._report,
-            device.pool.wake_fd: self._answering.sweep,
+            device.wake_fd: self._answering.sweep,
             self._answering.waiting.fd: lambda: None,  # looked at after all others
             signals.wanted_end: self._end,
         }

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from hornito.errors import BadInput
+from hornito.supervisor.served import ServedCaller
 from hornito.trace.copies import Copies
 from hornito.trace.records import BufferEntry, Call, Digest, Done, Event, Message, Reloc, Submit, Written
 from hornito.trace.snapshots import Snapshot
-from hornito.trace.watched_call import TracedCaller, WatchedCall
+from hornito.trace.watched_call import WatchedCall
 from hornito.trace.writer import Build, Keeper
 from hornito.uapi.drm import DRM_TYPE
 from hornito.uapi.etnaviv import GEM_SUBMIT, GemSubmit, SubmitBo, SubmitBoFlag, SubmitReloc
@@ -178,13 +179,13 @@ class Recorder:
 
     # Calls.
 
-    def enter(self, caller: TracedCaller, request: int, argument: Struct | int) -> WatchedCall:
+    def enter(self, caller: ServedCaller, request: int, argument: Struct | int) -> WatchedCall:
         """A call is made, or made again. The kernel is to be given the result in place of ``caller``."""
         with self._lock:
             thread = caller.pid
             call = self._made.get(thread)
             if call is not None and self._tickets[thread] != caller.ticket:
-                self._record(call, errno.EINTR, 0)  # a signal took the thread out of it
+                self._record(call, errno.EINTR)  # a signal took the thread out of it
                 call = None
             if call is None:
                 call = self._made[thread] = WatchedCall(caller, request & 0xFFFFFFFF, argument, self.now())
@@ -193,12 +194,13 @@ class Recorder:
         call.begin()
         return call
 
-    def leave(self, call: WatchedCall, code: int = 0, result: int = 0, space: int = 0) -> None:
-        """It has returned ``result``, or failed with the errno ``code``; ``space`` is its open file."""
+    def leave(self, call: WatchedCall, code: int = 0, *, space: int = 0, unseen: bool = False) -> None:
+        """It has returned 0, or failed with the errno ``code``; ``space`` is its open file. ``unseen``: the kernel
+        is to make it, and nobody will see what comes of it."""
         with self._lock:
             self._made.pop(call.pid, None)
-            number = self._record(call, code, result)
-            if not code and _is_submit(call.request):
+            number = self._record(call, code, unseen)
+            if not code and not unseen and _is_submit(call.request):
                 asked = _asked(call, number, space)
                 flight = self._flights.setdefault(asked.fence, _Flight())
                 flight.asked = asked
@@ -209,7 +211,7 @@ class Recorder:
         with self._lock:
             self._processes.clear()
 
-    def _record(self, call: WatchedCall, code: int, result: int) -> int:
+    def _record(self, call: WatchedCall, code: int, unseen: bool = False) -> int:
         call.end()
         number, self._calls = self._calls, self._calls + 1
         thread = call.pid
@@ -223,7 +225,8 @@ class Recorder:
         process, descriptor = self._processes[thread], call.caller.descriptor
         made = Call(
             *(number, call.time, duration, process, thread, descriptor, call.request),
-            *(call.sent, call.returned, result, code),
+            *(call.sent, call.returned, 0, code),
+            unseen=unseen,
         )
         self._defer(_CallToKeep(made, more))
         return number
@@ -252,7 +255,7 @@ class Recorder:
         """Record what has not come to its end, and end the file. Raises BadInput if it could not all be written."""
         with self._lock:
             for call in self._made.values():
-                self._record(call, errno.EINTR, 0)
+                self._record(call, errno.EINTR)
             self._made.clear()
             for fence, flight in list(self._flights.items()):
                 if flight.asked is not None and flight.begun is None:
