@@ -3,6 +3,7 @@
 
 import sys
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_a_program_is_recorded_model_by_model(watching: None, tmp_path: Path) ->
     program = tmp_path / "client.py"
     program.write_text(PROGRAM)
     found = outputs(Command([sys.executable, str(program)], CHIP), "8,13,16,24", tmp_path / "kept")
-    assert found.refused == (((13,), "the client ended with status 1: unlucky number"),)
+    assert found.refused == (((Fraction(13),), "the client ended with status 1: unlucky number"),)
     assert relations(found) == relations(outputs(OwnDriver(CHIP), "8,16,24"))
     assert len(found.found) > 8
     processes = set()
@@ -115,6 +116,7 @@ def test_the_model_s_path_goes_where_it_is_wanted(command: Sequence[str], expect
 
 DELEGATE = """
 import sys
+from fractions import Fraction
 from ai_edge_litert.interpreter import Interpreter, load_delegate
 client = Interpreter(sys.argv[1], experimental_delegates=[load_delegate(sys.argv[2])])
 client.allocate_tensors()
