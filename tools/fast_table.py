@@ -11,10 +11,12 @@ from pathlib import Path
 from hornito import compiler, cost
 from hornito.compiler import Level, Options, Technique
 from hornito.hardware.chips import Chip, find_chip
+from hornito.hardware.published import MOBILEDET, MOBILENET_V1
 from hornito.hardware.timing import Timing, timing_of
 from hornito.model import Graph, read_model
 
 CHIPS = ("a311d", "imx8mp")
+NAMES = {MOBILENET_V1: "MobileNetV1", MOBILEDET: "MobileDet", "yolox": "YOLOX"}
 MOVED = 0.3  # by how much figures are moved
 UNMOVED = frozenset({"model", "clock"})  # the clock is published
 
@@ -30,7 +32,8 @@ class Network:
 
     def __init__(self, graph: Graph, chip: Chip) -> None:
         self.graph, self.chip = graph, chip
-        self.name = f"{Path(graph.name).stem}, {chip.soc.split(' (')[0]}"
+        network = NAMES.get(Path(graph.name).stem, Path(graph.name).stem)
+        self.name = f"{network}, {chip.soc.split(' (')[0].split(' ', 1)[1]}"
         self.proven, self.wide, self.fast = (self.at(Options(chip, level)) for level in Level)
 
     def at(self, options: Options) -> cost.Estimate:
