@@ -21,21 +21,22 @@ _DESCRIPTORS = 1 << 31
 
 
 class Answering:
-    """Answers the calls of one tree of processes. ``picture``: what it sees in place of the machine's nodes;
-    ``foreign`` is told of processes of another architecture."""
+    """Answers the calls of one tree of processes. ``picture``: what it sees in place of the machine's nodes (None: it
+    sees those); ``foreign`` is told of processes of another architecture."""
 
     def __init__(
-        self, architecture: Architecture, device: Served[Any], picture: Picture, foreign: Callable[[int], None]
+        self, architecture: Architecture, device: Served[Any], picture: Picture | None, foreign: Callable[[int], None]
     ) -> None:
         self.waiting = Waiting()
         self._device = device
         self._foreign = foreign
-        self._paths = Paths(architecture, picture)
+        self._paths = None if picture is None else Paths(architecture, picture)
         self._audit = int(architecture.audit)
         self._ioctl = architecture.numbers["ioctl"]
         self._fstat = architecture.numbers["fstat"]
         # By number: where in a notification the path is.
-        self._path_at = {number: 6 + spec.path for number, spec in self._paths.table.items()}
+        self._specs = {} if self._paths is None else self._paths.table
+        self._path_at = {number: 6 + spec.path for number, spec in self._specs.items()}
         self._open_files = 0
 
     def answerer(self, listener: Listener) -> Callable[[Notification], None]:
@@ -104,7 +105,7 @@ class Answering:
         elif call.nr == self._fstat:
             answered = self._answer_status(call, None, caller)
         else:
-            spec = self._paths.table[call.nr]
+            spec = self._specs[call.nr]
             if asks_for_descriptor(spec, call) and self._is_empty(call[6 + spec.path], caller):
                 answered = self._answer_status(call, spec, caller)
             else:
@@ -138,10 +139,12 @@ class Answering:
         fd = call.a0 & 0xFFFFFFFF
         if fd >= _DESCRIPTORS or self._device.find(caller.pid, fd) is None:
             return False
+        assert self._paths is not None  # else no such call is handed to us
         self._paths.node_status(call, spec, caller)
         return True
 
     def _answer_path(self, listener: Listener, call: Notification, spec: PathCall, caller: RemoteCaller) -> None:
+        assert self._paths is not None
         try:
             answer = self._paths.answer(spec, call, caller)
         except OSError as error:

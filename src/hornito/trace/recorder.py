@@ -74,6 +74,12 @@ class _Asked:
     stream: bytes
     bos: tuple[tuple[int, int, int], ...]
     relocs: tuple[Reloc, ...]
+    pipe: int = 0
+
+    @property
+    def key(self) -> int:
+        """Names the fence among those of all cores: each counts its own."""
+        return self.pipe << 32 | self.fence
 
     def placed(self) -> Begun:
         """As far as the call tells, where the job never began."""
@@ -192,9 +198,9 @@ class Recorder:
             number = self._record(call, code, unseen)
             if not code and not unseen and _is_submit(call.request):
                 asked = _asked(call, number, space)
-                flight = self._flights.setdefault(asked.fence, _Flight())
+                flight = self._flights.setdefault(asked.key, _Flight())
                 flight.asked = asked
-                self._advance(asked.fence, flight)
+                self._advance(asked.key, flight)
 
     def forget_threads(self) -> None:
         """Processes have ended: their threads' numbers may mean others from now on."""
@@ -224,14 +230,14 @@ class Recorder:
     # Jobs.
 
     def begun(self, fence: int, begun: Begun) -> None:
-        """The job of that fence begins."""
+        """The job of that fence (above its 32 bits: the core's number) begins."""
         with self._lock:
             flight = self._flights.setdefault(fence, _Flight())
             flight.begun = begun
             self._advance(fence, flight)
 
     def ended(self, fence: int, ended: Ended) -> None:
-        """The job of that fence has ended; it may not even have begun."""
+        """The job of that fence (as for ``begun``) has ended; it may not even have begun."""
         with self._lock:
             flight = self._flights.setdefault(fence, _Flight())
             flight.ended = ended
@@ -313,6 +319,7 @@ def _asked(call: WatchedCall, number: int, space: int) -> _Asked:
         *(number, space, answer.fence, given.flags, read.get(given.stream, b"")),
         bos=tuple((bo.flags, bo.handle, bo.presumed) for bo in bos),
         relocs=tuple(Reloc(_STREAM, one.submit_offset, one.reloc_idx) for one in relocs),
+        pipe=given.pipe,
     )
 
 

@@ -3,7 +3,7 @@
 driver's answer. Deterministic; what was found for a job is kept in memory for others like it."""
 
 from hornito.compiler.search.division import divide
-from hornito.compiler.search.seconds import seconds
+from hornito.compiler.search.seconds import Alternative, fastest, seconds
 from hornito.compiler.search.shapings import shaping_of
 
-__all__ = ["divide", "seconds", "shaping_of"]
+__all__ = ["Alternative", "divide", "fastest", "seconds", "shaping_of"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hornito.compiler.bands import Span, cut, groups
 from hornito.compiler.options import Options, Technique
-from hornito.compiler.search.shapings import cheapest
+from hornito.compiler.search.shapings import Priced, cheapest
 from hornito.compiler.tasks import Convolution, Task
 from hornito.compiler.tiling import ceil_div
 
@@ -19,19 +19,26 @@ FEWEST = 8  # channels of a group
 
 @dataclass(frozen=True)
 class Division:
-    """Groups of at most ``channels``, of which there are ``jobs``; and what they take together, in seconds."""
+    """Groups of at most ``channels``; ``parts``: how many jobs there are of each kind, and the best of that kind."""
 
     channels: int
-    jobs: int
-    seconds: float
+    parts: tuple[tuple[int, Priced], ...]
+
+    @property
+    def jobs(self) -> int:
+        return sum(number for number, _ in self.parts)
+
+    @property
+    def seconds(self) -> float:
+        return sum(number * one.seconds for number, one in self.parts)
 
 
 def divide(task: Task, options: Options) -> list[Task]:
     """The jobs that do what ``task`` does, in order."""
     if not isinstance(task, Convolution) or not may_group(task, options):
         return cut(task)
-    best = min(divisions(task, options), key=lambda one: (one.seconds, one.jobs))
-    if best.jobs == 1:
+    best = best_division(task, options)
+    if best.channels == task.kernels.count:
         return cut(task)
     return [band for group in groups(task, spans(task.kernels.count, best.channels)) for band in cut(group)]
 
@@ -41,33 +48,37 @@ def may_group(conv: Convolution, options: Options) -> bool:
     return options.uses(Technique.GROUPS) and not conv.depthwise and not conv.wraps and not conv.kernels.dense
 
 
+def best_division(conv: Convolution, options: Options) -> Division:
+    """The fastest one; of equal ones, that of fewest jobs."""
+    return min(divisions(conv, options), key=lambda one: (one.seconds, one.jobs))
+
+
 def divisions(conv: Convolution, options: Options) -> list[Division]:
-    """What groups of several sizes would take. One group stands for all of its size: it differs from the others in its
-    coefficients alone."""
-    found = []
+    """What groups of several sizes would take; the whole first. One group stands for all of its size: it differs from
+    the others in its coefficients alone."""
     count = conv.kernels.count
-    for channels in group_sizes(count, options.chip.nn_cores):
+    found = [Division(count, _priced([conv], 1, options))]
+    for channels in group_sizes(count, options.chip.nn_cores) if may_group(conv, options) else ():
         own = spans(count, channels)
         whole = sum(span.count == channels for span in own)
-        seconds = whole * _seconds(conv, own[0], options)
+        parts = _priced(groups(conv, own[:1]), whole, options)
         if own[-1].count != channels:
-            seconds += _seconds(conv, own[-1], options)
-        found.append(Division(channels, len(own), seconds))
+            parts += _priced(groups(conv, own[-1:]), 1, options)
+        found.append(Division(channels, parts))
     return found
 
 
+def _priced(group: list[Convolution], times: int, options: Options) -> tuple[tuple[int, Priced], ...]:
+    jobs = [job for conv in group for job in cut(conv)]
+    return tuple((times, cheapest(job, options)) for job in jobs if isinstance(job, Convolution))
+
+
 def group_sizes(count: int, cores: int) -> list[int]:
-    """Sizes worth a try: all channels, and shares of them that keep all cores busy."""
+    """Sizes worth a try, fewer than all: shares that keep all cores busy."""
     shares = {ceil_div(ceil_div(count, parts), cores) * cores for parts in range(2, count // FEWEST + 1)}
-    return [count, *sorted((size for size in shares if size < count), reverse=True)]
+    return sorted((size for size in shares if size < count), reverse=True)
 
 
 def spans(count: int, channels: int) -> list[Span]:
     """Groups of ``channels``, the last one of the rest."""
     return [Span(first, min(channels, count - first)) for first in range(0, count, channels)]
-
-
-def _seconds(conv: Convolution, span: Span, options: Options) -> float:
-    whole = span.count == conv.kernels.count
-    (group,) = [conv] if whole else groups(conv, [span])
-    return sum(cheapest(band, options).seconds for band in cut(group) if isinstance(band, Convolution))
