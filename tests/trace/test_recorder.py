@@ -318,9 +318,9 @@ def test_snapshots_are_what_memory_held(writes: list[list[tuple[int, bytes]]]) -
         kept: dict[bytes, bytes] = {}
 
         class Keep(Keeper):
-            def _keep(self, piece: bytes) -> bytes:
+            def _keep(self, piece: bytes | memoryview) -> bytes:
                 name = super()._keep(piece)
-                kept[name] = piece
+                kept[name] = bytes(piece)
                 return name
 
         keeper = Keep(lambda frame: None)

@@ -8,9 +8,9 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from hornito.errors import BadInput
 from hornito.supervisor.served import ServedCaller
@@ -114,6 +114,15 @@ class _SubmitToKeep:
     asked: _Asked
     begun: Begun
 
+    @property
+    def snapshots(self) -> Iterator[Snapshot]:
+        return (placed.before for placed in self.begun.buffers if placed.before is not None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Many small objects take long to pickle."""
+        placed = [(one.address, one.size, one.before) for one in self.begun.buffers]
+        return _submit_to_keep, (self.number, self.asked, self.begun.stream, placed)
+
     def __call__(self, keeper: Keeper) -> Event:
         asked, begun = self.asked, self.begun
         return Submit(
@@ -129,10 +138,20 @@ class _SubmitToKeep:
         )
 
 
+def _submit_to_keep(
+    number: int, asked: _Asked, stream: bytes, placed: list[tuple[int, int, Snapshot | None]]
+) -> _SubmitToKeep:
+    return _SubmitToKeep(number, asked, Begun(stream, tuple(Placed(*one) for one in placed)))
+
+
 @dataclass(frozen=True)
 class _DoneToKeep:
     number: int
     ended: Ended
+
+    @property
+    def snapshots(self) -> Iterator[Snapshot]:
+        return iter(self.ended.after.values())
 
     def __call__(self, keeper: Keeper) -> Event:
         ended = self.ended

@@ -94,7 +94,9 @@ class Piece:
     def extent(self, keeper: Keeper) -> Extent | None:
         """Keep it; None if it is all zeros."""
         if self.content is not None:
-            content = bytes(self.content.view()).rstrip(b"\0")
+            content = self.content.view()
+            if not content[-1]:
+                content = memoryview(bytes(content).rstrip(b"\0"))
             self._name = keeper.whole(content) if content else b""
             self._length = len(content)
             self.content = None
@@ -109,12 +111,21 @@ class Snapshot:
     mark: Any = field(default=None, init=False)
     _extents: tuple[Extent, ...] | None = field(default=None, init=False)
 
+    def __reduce__(self) -> tuple[Any, tuple[int]]:
+        """Who gets it pickled gets its mark's number, and must know it by that."""
+        return known, (self.mark.value,)
+
     def extents(self, keeper: Keeper) -> tuple[Extent, ...]:
         """Keep its contents, and name them."""
         if self._extents is None:
             found = (piece.extent(keeper) for piece in self.pieces)
             self._extents = tuple(extent for extent in found if extent is not None)
         return self._extents
+
+
+def known(number: int) -> Snapshot:
+    """The snapshot of that number, where one was pickled: whoever unpickles it puts something else in this place."""
+    raise AssertionError(f"snapshot {number} is known elsewhere")
 
 
 class _Watched:
