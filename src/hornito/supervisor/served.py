@@ -60,3 +60,6 @@ class Served(Protocol[F]):
     def tell(self, logged: Callable[[str], None] | None, dumped: Callable[[bytes], None] | None) -> None: ...
 
     def rearm(self) -> None: ...
+
+    def rest(self) -> None:
+        """All who called are answered, or wait for something else."""

@@ -71,6 +71,7 @@ class _Tree:
         self._status: int | None = None  # the program's, once it has ended
         self._alive = True
         self._speak_at: float | None = None
+        self._rest = device.rest
         self._poll = select.poll()
         self._handlers: dict[int, Callable[[], None]] = {
             launched.warden.fileno(): self._warden_speaks,
@@ -107,6 +108,7 @@ class _Tree:
     def _loop(self, listener: Listener) -> None:
         poll, receive, watched = self._poll.poll, listener.receive, listener.fd
         answer, waiting = self._answering.answerer(listener), self._answering.waiting.calls
+        rest = self._rest
         while self._alive:
             for fd, event in poll(self._timeout() if waiting or self._speak_at is not None else None):
                 if fd != watched:
@@ -121,6 +123,7 @@ class _Tree:
                 self._answering.make_again(listener)
             if self._speak_at is not None:
                 self._speak_of_the_rest()
+            rest()
 
     def _timeout(self) -> int | None:
         """In milliseconds, rounded up."""

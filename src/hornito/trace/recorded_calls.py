@@ -88,6 +88,10 @@ class RecordedCalls(Generic[F]):
 
         self._served.tell(both, dumped)
 
+    def rest(self) -> None:
+        self._served.rest()
+        self._recorder.rest()
+
     def rearm(self) -> None:
         self._served.rearm()
 

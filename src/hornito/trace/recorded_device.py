@@ -8,6 +8,9 @@ end was told, if no client can see it.
 
 import errno
 import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from hornito.supervisor.served import ServedCaller
 from hornito.trace.recorded_calls import RecordedCalls
@@ -23,6 +26,18 @@ from hornito.virtual.etnaviv.scheduler import Job
 _KILLED = -errno.ECANCELED
 
 
+@dataclass
+class _Ended:
+    """A job whose end was told: its fence, when that was, its status, what it left in buffers by their numbers in its
+    table, and those that have yet to be looked at, which no client can see."""
+
+    fence: int
+    time: int
+    status: int
+    after: dict[int, Snapshot | None]
+    unseen: deque[tuple[int, Buffer]]
+
+
 class RecordedDevice(RecordedCalls[OpenFile]):
     """A ``Served`` device (hornito.supervisor.served) that is ``device``, with all that goes in and out recorded."""
 
@@ -33,11 +48,9 @@ class RecordedDevice(RecordedCalls[OpenFile]):
         self._known: set[int] = set()  # offsets of buffers that no job has written since the last look
         self._job: Job | None = None  # one that has not begun to run
         self._before: dict[int, Snapshot | None] = {}  # of that, by numbers in its table
-        self._after: dict[int, Snapshot | None] = {}  # of the job that has ended
-        self._unseen: dict[int, Buffer] = {}  # what it wrote and no client can see
-        self._at_rest = threading.Event()  # nothing is unseen
+        self._last: _Ended | None = None
+        self._at_rest = threading.Event()  # all that was written has been looked at
         self._at_rest.set()
-        self._time = 0  # of its end
         device.watch(self)
 
     def call(self, file: OpenFile, request: int, arg: int, caller: ServedCaller) -> None:
@@ -52,13 +65,12 @@ class RecordedDevice(RecordedCalls[OpenFile]):
             self._known.discard(request.buffer.offset)
         self._job = job
         self._before = {
-            number: self._look(use.buffer)
-            for number, use in enumerate(job.uses)
-            if writes(job.flags[number]) and self._unchanged(use.buffer) is None
+            number: self._now(use.buffer) for number, use in enumerate(job.uses) if writes(job.flags[number])
         }
 
     def runs(self, job: Job) -> None:
         self._job = None
+        self._settle()
         placed: list[Placed] = []
         for number, use in enumerate(job.uses):
             before = self._before[number] if number in self._before else self._now(use.buffer)
@@ -68,32 +80,50 @@ class RecordedDevice(RecordedCalls[OpenFile]):
     def ended(self, job: Job) -> None:
         if self._job is job:  # it came to nothing
             self.runs(job)
-        self._time = self._recorder.now()
-        self._after = {}
-        self._unseen.clear()
-        if job.timeline is None:
-            return
-        self._note_written(job)
-        self._at_rest.clear()
-        for number, use in enumerate(job.uses):
-            if writes(job.flags[number]):
-                if use.buffer.shown:
-                    self._after[number] = self._look(use.buffer)
-                else:
-                    self._unseen[number] = use.buffer
-
-    def told(self, job: Job) -> None:
-        try:
-            self._after.update((number, self._now(buffer)) for number, buffer in self._unseen.items())
-        finally:
-            self._at_rest.set()
-        after = {number: snapshot for number, snapshot in self._after.items() if snapshot is not None}
+        self._settle()
+        time = self._recorder.now()
         status = SIGNALLED if job.error is None else _KILLED
-        self._recorder.ended(job.fence.number, Ended(self._time, status, after))
+        after: dict[int, Snapshot | None] = {}
+        unseen: deque[tuple[int, Buffer]] = deque()
+        self._at_rest.clear()
+        if job.timeline is not None:
+            self._note_written(job)
+            for number, use in enumerate(job.uses):
+                if writes(job.flags[number]):
+                    if use.buffer.shown:
+                        after[number] = self._look(use.buffer)
+                    else:
+                        unseen.append((number, use.buffer))
+        self._last = _Ended(job.fence.number, time, status, after, unseen)
+
+    def told(self, job: Job, more: Callable[[], bool]) -> None:
+        self._settle(more)
 
     def freed(self, buffer: Buffer) -> None:
+        self._settle()
         self._known.discard(buffer.offset)
         self._snapshots.forget(self._memory(buffer))
+
+    def _settle(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Look at what the last job wrote and no client can see, and record its end; or leave off, to go on later."""
+        last = self._last
+        if last is None:
+            return
+        try:
+            while last.unseen:
+                number, buffer = last.unseen.popleft()
+                last.after[number] = self._now(buffer)
+                if last.unseen and until():
+                    return
+        except BaseException:
+            last.unseen.clear()
+            raise
+        finally:
+            if not last.unseen:
+                self._last = None
+                self._at_rest.set()
+        after = {number: snapshot for number, snapshot in last.after.items() if snapshot is not None}
+        self._recorder.ended(last.fence, Ended(last.time, last.status, after))
 
     def _note_written(self, job: Job) -> None:
         """What the job may have written is not known any more."""
@@ -105,15 +135,11 @@ class RecordedDevice(RecordedCalls[OpenFile]):
             self._known.clear()
 
     def _now(self, buffer: Buffer) -> Snapshot | None:
-        """What it holds; None: nobody knows."""
-        return self._unchanged(buffer) or self._look(buffer)
+        """What it holds; None: nobody knows.
 
-    def _unchanged(self, buffer: Buffer) -> Snapshot | None:
-        """What it held at the last look, if nobody can have changed it: no client was ever told where it lies, and no
-        job has written it."""
-        if buffer.shown or buffer.offset not in self._known:
-            return None
-        return self._snapshots.last(self._memory(buffer))
+        That is what it held at the last look, if no client was ever told where it lies, and no job has written it."""
+        known = not buffer.shown and buffer.offset in self._known
+        return (self._snapshots.last(buffer.offset) if known else None) or self._look(buffer)
 
     def _look(self, buffer: Buffer) -> Snapshot | None:
         try:

@@ -26,6 +26,7 @@ from hornito.uapi.ioctl import Struct
 S = TypeVar("S", bound=Struct)
 _log = logging.getLogger(__name__)
 _STREAM = -1  # a relocation's place
+_MOST_LEFT = 100  # calls that wait until there is time to record them
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,19 @@ class Writer(Protocol):
         """Raises BadInput if not all could be written."""
 
 
+@dataclass(frozen=True)
+class _Left:
+    """A call that has returned. ``duration`` in ns; ``process`` made it, on its descriptor ``descriptor``."""
+
+    call: WatchedCall
+    duration: int
+    process: int
+    descriptor: int
+    code: int = 0
+    space: int = 0
+    unseen: bool = False
+
+
 class Recorder:
     """Makes one recording. Its methods may be called from any thread; none raises for what goes wrong with the file:
     that is said once, and ``close`` raises it again.
@@ -188,6 +202,7 @@ class Recorder:
         self._calls = 0
         self._submits = 0
         self._made: dict[int, WatchedCall] = {}  # calls that have not returned, by their threads
+        self._left: list[_Left] = []  # calls that have, and are not recorded
         self._tickets: dict[int, int] = {}
         self._processes: dict[int, int] = {}
         self._flights: dict[int, _Flight] = {}  # by fence
@@ -210,7 +225,7 @@ class Recorder:
             thread = caller.pid
             call = self._made.get(thread)
             if call is not None and self._tickets[thread] != caller.ticket:
-                self._record(call, errno.EINTR)  # a signal took the thread out of it
+                self._leave(call, errno.EINTR)  # a signal took the thread out of it
                 call = None
             if call is None:
                 call = self._made[thread] = WatchedCall(caller, request & 0xFFFFFFFF, argument, self.now())
@@ -221,39 +236,54 @@ class Recorder:
 
     def leave(self, call: WatchedCall, code: int = 0, *, space: int = 0, unseen: bool = False) -> None:
         """It has returned 0, or failed with the errno ``code``; ``space`` is its open file. ``unseen``: the kernel
-        is to make it, and nobody will see what comes of it."""
+        is to make it, and nobody will see what comes of it.
+
+        It is recorded when there is ``rest``, or before whatever is told next of jobs."""
         with self._lock:
             self._made.pop(call.pid, None)
-            number = self._record(call, code, unseen)
-            if not code and not unseen and _is_submit(call.request):
-                asked = _asked(call, number, space)
-                flight = self._flights.setdefault(asked.key, _Flight())
-                flight.asked = asked
-                self._advance(asked.key, flight)
+            self._leave(call, code, space, unseen)
+            if len(self._left) >= _MOST_LEFT:
+                self.rest()
+
+    def rest(self) -> None:
+        """Nobody waits for us just now."""
+        if not self._left:
+            return
+        with self._lock:
+            left, self._left = self._left, []
+            for one in left:
+                number = self._record(one)
+                if not one.code and not one.unseen and _is_submit(one.call.request):
+                    asked = _asked(one.call, number, one.space)
+                    flight = self._flights.setdefault(asked.key, _Flight())
+                    flight.asked = asked
+                    self._advance(asked.key, flight)
 
     def forget_threads(self) -> None:
         """Processes have ended: their threads' numbers may mean others from now on."""
         with self._lock:
             self._processes.clear()
 
-    def _record(self, call: WatchedCall, code: int, unseen: bool = False) -> int:
+    def _leave(self, call: WatchedCall, code: int, space: int = 0, unseen: bool = False) -> None:
         call.end()
-        number, self._calls = self._calls, self._calls + 1
         thread = call.pid
         if thread not in self._processes:
             try:
                 self._processes[thread] = call.process
             except OSError:  # it died in this call
                 self._processes[thread] = thread
-        more = call.more()
         duration = self.now() - call.time
-        process, descriptor = self._processes[thread], call.caller.descriptor
+        self._left.append(_Left(call, duration, self._processes[thread], call.caller.descriptor, code, space, unseen))
+
+    def _record(self, left: _Left) -> int:
+        call = left.call
+        number, self._calls = self._calls, self._calls + 1
         made = Call(
-            *(number, call.time, duration, process, thread, descriptor, call.request),
-            *(call.sent, call.returned, 0, code),
-            unseen=unseen,
+            *(number, call.time, left.duration, left.process, call.pid, left.descriptor, call.request),
+            *(call.sent, call.returned, 0, left.code),
+            unseen=left.unseen,
         )
-        self._defer(_CallToKeep(made, more))
+        self._defer(_CallToKeep(made, call.more()))
         return number
 
     # Jobs.
@@ -261,6 +291,7 @@ class Recorder:
     def begun(self, fence: int, begun: Begun) -> None:
         """The job of that fence (above its 32 bits: the core's number) begins."""
         with self._lock:
+            self.rest()
             flight = self._flights.setdefault(fence, _Flight())
             flight.begun = begun
             self._advance(fence, flight)
@@ -268,20 +299,25 @@ class Recorder:
     def ended(self, fence: int, ended: Ended) -> None:
         """The job of that fence (as for ``begun``) has ended; it may not even have begun."""
         with self._lock:
+            self.rest()
             flight = self._flights.setdefault(fence, _Flight())
             flight.ended = ended
             self._advance(fence, flight)
 
     def message(self, text: str, origin: str = "kernel") -> None:
         """A line of the kernel's log, or a remark."""
-        self._defer(_MessageToKeep(Message(self.now(), text, origin)))
+        now = self.now()
+        with self._lock:
+            self.rest()
+            self._defer(_MessageToKeep(Message(now, text, origin)))
 
     def close(self) -> None:
         """Record what has not come to its end, and end the file. Raises BadInput if it could not all be written."""
         with self._lock:
             for call in self._made.values():
-                self._record(call, errno.EINTR)
+                self._leave(call, errno.EINTR)
             self._made.clear()
+            self.rest()
             for fence, flight in list(self._flights.items()):
                 if flight.asked is not None and flight.begun is None:
                     flight.begun = flight.asked.placed()

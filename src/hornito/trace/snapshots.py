@@ -184,13 +184,10 @@ class Snapshots:
             self._bytes -= self._watched.pop(next(iter(self._watched))).size
         return watched.look()
 
-    def last(self, memory: Memory) -> Snapshot | None:
-        """What it held at the last look; None if it was not looked at, or that was long ago."""
-        watched = self._watched.pop(memory.identity, None)
-        if watched is None:
-            return None
-        self._watched[memory.identity] = watched
-        return watched.snapshot
+    def last(self, identity: Hashable) -> Snapshot | None:
+        """What the buffer of that identity held at the last look; None if that is not known any more."""
+        watched = self._watched.get(identity)
+        return None if watched is None else watched.snapshot
 
     def forget(self, memory: Memory) -> None:
         """Nobody will look at it again: let go of it."""

@@ -24,7 +24,7 @@ from hornito.trace.snapshots import Piece, Snapshot, known
 from hornito.trace.writer import TraceWriter
 
 _NICE = 10
-_MUCH = 64 << 20  # bytes that wait: then there is no time for packing
+_MUCH = 16 << 20  # bytes that wait: then there is no time for packing
 _PAUSE = 0.004  # seconds: whoever hands over the next event then need not wake us for it
 _AT_ONCE = 1 << 16  # bytes of the pipe
 

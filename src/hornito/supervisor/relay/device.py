@@ -191,6 +191,9 @@ class RelayedDevice:
         """Call ``logged`` with the lines that the kernel logs about jobs; core dumps are the machine's own."""
         self.jobs.logged = logged
 
+    def rest(self) -> None:
+        """All who called are answered: nothing is left to do then."""
+
     def rearm(self) -> None:
         """Core dumps are the machine's own."""
 

@@ -156,6 +156,9 @@ class VirtualDevice:
         killed, and of the first after each ``rearm``."""
         return list(self._books.recovery.dumps)
 
+    def rest(self) -> None:
+        """All who called are answered: nothing is left to do then."""
+
     def rearm(self) -> None:
         """Let the next job that is killed leave a core dump too; as writing Linux's module parameter dump_core."""
         self._books.recovery.armed = True
