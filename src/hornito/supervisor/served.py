@@ -61,5 +61,9 @@ class Served(Protocol[F]):
 
     def rearm(self) -> None: ...
 
+    @property
+    def unfinished(self) -> bool:
+        """There is something to do that can wait until nobody has called for some milliseconds."""
+
     def rest(self) -> None:
-        """All who called are answered, or wait for something else."""
+        """Do it."""

@@ -20,7 +20,7 @@ from hornito.virtual.etnaviv.caller import FileIdentity
 from hornito.virtual.etnaviv.fences import Pending
 
 F = TypeVar("F", bound=ServedFile)
-_SWITCH = 0.0005  # seconds that a thread may keep the others from answering a call
+_SWITCH = 0.0001  # seconds that a thread may keep the others from answering a call
 
 
 @contextlib.contextmanager
@@ -88,9 +88,13 @@ class RecordedCalls(Generic[F]):
 
         self._served.tell(both, dumped)
 
+    @property
+    def unfinished(self) -> bool:
+        return self._recorder.unfinished or self._served.unfinished
+
     def rest(self) -> None:
-        self._served.rest()
         self._recorder.rest()
+        self._served.rest()
 
     def rearm(self) -> None:
         self._served.rearm()

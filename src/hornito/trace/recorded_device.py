@@ -2,15 +2,13 @@
 """How are a virtual device's jobs recorded? By a look at the buffers when a job is about to run and when it has ended,
 before anybody is told; in the device's own thread.
 
-What need not hold anybody up is looked at while the job runs, if its table says that it only reads it; and after its
-end was told, if no client can see it.
+What need not hold anybody up is looked at while the job runs, if its table says that it only reads it; and, if no
+client can see it, after its end was told: beside the next job, or when nobody has called for some time.
 """
 
 import errno
 import threading
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hornito.supervisor.served import ServedCaller
 from hornito.trace.recorded_calls import RecordedCalls
@@ -34,8 +32,8 @@ class _Ended:
     fence: int
     time: int
     status: int
-    after: dict[int, Snapshot | None]
-    unseen: deque[tuple[int, Buffer]]
+    after: dict[int, Snapshot | None] = field(default_factory=dict)
+    unseen: list[tuple[int, Buffer]] = field(default_factory=list)
 
 
 class RecordedDevice(RecordedCalls[OpenFile]):
@@ -49,81 +47,79 @@ class RecordedDevice(RecordedCalls[OpenFile]):
         self._job: Job | None = None  # one that has not begun to run
         self._before: dict[int, Snapshot | None] = {}  # of that, by numbers in its table
         self._last: _Ended | None = None
-        self._at_rest = threading.Event()  # all that was written has been looked at
-        self._at_rest.set()
+        self._looking = threading.RLock()
+        recorder.at_end(self._settle)
         device.watch(self)
 
     def call(self, file: OpenFile, request: int, arg: int, caller: ServedCaller) -> None:
         super().call(file, request, arg, caller)
         if request & 0xFF == GEM_INFO.nr:  # its answer lets the client see a buffer
-            self._at_rest.wait()
+            self._settle()
 
     # A ``JobWatcher``.
 
     def begins(self, job: Job) -> None:
-        for request in job.requests:  # the kernel writes there
-            self._known.discard(request.buffer.offset)
-        self._job = job
-        self._before = {
-            number: self._now(use.buffer) for number, use in enumerate(job.uses) if writes(job.flags[number])
-        }
+        with self._looking:
+            for request in job.requests:  # the kernel writes there
+                self._known.discard(request.buffer.offset)
+            self._job = job
+            self._before = {
+                number: self._now(use.buffer) for number, use in enumerate(job.uses) if writes(job.flags[number])
+            }
 
     def runs(self, job: Job) -> None:
         self._job = None
         self._settle()
         placed: list[Placed] = []
-        for number, use in enumerate(job.uses):
-            before = self._before[number] if number in self._before else self._now(use.buffer)
-            placed.append(Placed(use.va, use.buffer.size, before))
+        with self._looking:
+            for number, use in enumerate(job.uses):
+                before = self._before[number] if number in self._before else self._now(use.buffer)
+                placed.append(Placed(use.va, use.buffer.size, before))
         self._recorder.begun(job.fence.number, Begun(job.stream.tobytes(), tuple(placed)))
 
     def ended(self, job: Job) -> None:
         if self._job is job:  # it came to nothing
             self.runs(job)
-        self._settle()
-        time = self._recorder.now()
-        status = SIGNALLED if job.error is None else _KILLED
-        after: dict[int, Snapshot | None] = {}
-        unseen: deque[tuple[int, Buffer]] = deque()
-        self._at_rest.clear()
-        if job.timeline is not None:
-            self._note_written(job)
-            for number, use in enumerate(job.uses):
-                if writes(job.flags[number]):
+        with self._looking:
+            self._settle()
+            ended = _Ended(job.fence.number, self._recorder.now(), SIGNALLED if job.error is None else _KILLED)
+            if job.timeline is not None:
+                self._note_written(job)
+                for number, use in enumerate(job.uses):
+                    if not writes(job.flags[number]):
+                        continue
                     if use.buffer.shown:
-                        after[number] = self._look(use.buffer)
+                        ended.after[number] = self._look(use.buffer)
                     else:
-                        unseen.append((number, use.buffer))
-        self._last = _Ended(job.fence.number, time, status, after, unseen)
-
-    def told(self, job: Job, more: Callable[[], bool]) -> None:
-        self._settle(more)
+                        ended.unseen.append((number, use.buffer))
+            self._last = ended
 
     def freed(self, buffer: Buffer) -> None:
-        self._settle()
-        self._known.discard(buffer.offset)
-        self._snapshots.forget(self._memory(buffer))
+        with self._looking:
+            self._settle()
+            self._known.discard(buffer.offset)
+            self._snapshots.forget(self._memory(buffer))
 
-    def _settle(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Look at what the last job wrote and no client can see, and record its end; or leave off, to go on later."""
-        last = self._last
-        if last is None:
-            return
-        try:
-            while last.unseen:
-                number, buffer = last.unseen.popleft()
+    # What nobody had to wait for.
+
+    @property
+    def unfinished(self) -> bool:
+        return self._last is not None or super().unfinished
+
+    def rest(self) -> None:
+        self._settle()
+        super().rest()
+
+    def _settle(self) -> None:
+        """Look at what the last job wrote and no client can see, and record its end."""
+        with self._looking:
+            last, self._last = self._last, None
+            if last is None:
+                return
+            for number, buffer in last.unseen:
                 last.after[number] = self._now(buffer)
-                if last.unseen and until():
-                    return
-        except BaseException:
-            last.unseen.clear()
-            raise
-        finally:
-            if not last.unseen:
-                self._last = None
-                self._at_rest.set()
-        after = {number: snapshot for number, snapshot in last.after.items() if snapshot is not None}
-        self._recorder.ended(last.fence, Ended(last.time, last.status, after))
+            after = {number: snapshot for number, snapshot in last.after.items() if snapshot is not None}
+            self._recorder.ended(last.fence, Ended(last.time, last.status, after))
 
     def _note_written(self, job: Job) -> None:
         """What the job may have written is not known any more."""

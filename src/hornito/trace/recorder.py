@@ -207,6 +207,7 @@ class Recorder:
         self._processes: dict[int, int] = {}
         self._flights: dict[int, _Flight] = {}  # by fence
         self._failure: BadInput | None = None
+        self._at_end: list[Callable[[], None]] = []
 
     @property
     def copies(self) -> Copies:
@@ -245,10 +246,13 @@ class Recorder:
             if len(self._left) >= _MOST_LEFT:
                 self.rest()
 
+    @property
+    def unfinished(self) -> bool:
+        """There is something to do when there is ``rest``."""
+        return bool(self._left)
+
     def rest(self) -> None:
         """Nobody waits for us just now."""
-        if not self._left:
-            return
         with self._lock:
             left, self._left = self._left, []
             for one in left:
@@ -311,8 +315,14 @@ class Recorder:
             self.rest()
             self._defer(_MessageToKeep(Message(now, text, origin)))
 
+    def at_end(self, finish: Callable[[], None]) -> None:
+        """Have ``finish`` called before the end."""
+        self._at_end.append(finish)
+
     def close(self) -> None:
         """Record what has not come to its end, and end the file. Raises BadInput if it could not all be written."""
+        for finish in self._at_end:
+            finish()
         with self._lock:
             for call in self._made.values():
                 self._leave(call, errno.EINTR)

@@ -2,7 +2,6 @@
 """What becomes of a submission that the kernel has taken? It waits its turn, runs, and ends, one way or the other."""
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -74,10 +73,6 @@ class JobWatcher(Protocol):
     def ended(self, job: Job) -> None:
         """It has ended, or did not even begin (``job.error``), and nobody has been told so yet."""
 
-    def told(self, job: Job, more: Callable[[], bool]) -> None:
-        """Whoever waited for its end knows. No other job has begun, and no buffer was given back; ``more`` tells
-        whether a job waits for its turn."""
-
     def freed(self, buffer: Buffer) -> None:
         """Nobody uses it any more."""
 
@@ -92,7 +87,6 @@ class Scheduler:
         self.worker = Worker()
         self.counters = Counters()  # of the core, since the beginning
         self.watcher: JobWatcher | None = None
-        self.turns: deque[_Turn] = deque()  # that wait
         self._chip = chip
         self._executor = executor
         self._fd = fd
@@ -102,9 +96,7 @@ class Scheduler:
 
     def submit(self, job: Job, ended: Callable[[Job], None]) -> None:
         """Let ``job`` run after all before it; ``ended`` is then called in the worker's thread. It must not raise."""
-        turn = _Turn(self, job, ended)
-        self.turns.append(turn)
-        self.worker.put(turn)
+        self.worker.put(_Turn(self, job, ended))
 
     def in_turn(self, function: Callable[[], None]) -> None:
         """Do it after all jobs that were submitted so far: at once if none ever was, never if one outlived the end."""
@@ -147,12 +139,6 @@ class Scheduler:
         """It never runs."""
         job.error = Cancelled()
         self._tell_end(job)
-
-    def told(self, job: Job) -> None:
-        """Whoever waited for its end knows."""
-        if self.watcher is not None:
-            watcher = self.watcher
-            self._tell(lambda job: watcher.told(job, lambda: bool(self.turns)), job)
 
     def _execute(self, executor: Executor, job: Job, timeline: Timeline) -> None:
         space, watcher = job.file.space(), self.watcher
@@ -203,18 +189,12 @@ class _Turn:
         self._ended = ended
 
     def run(self) -> None:
-        self._scheduler.turns.popleft()
         self._scheduler.run(self._job)
-        self._end()
+        self._ended(self._job)
 
     def cancel(self) -> None:
-        self._scheduler.turns.popleft()
         self._scheduler.cancel(self._job)
-        self._end()
-
-    def _end(self) -> None:
         self._ended(self._job)
-        self._scheduler.told(self._job)
 
 
 def _virtual_npu(chip: Chip) -> Executor:
