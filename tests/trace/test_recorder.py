@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornito.errors import BadInput
+from hornito.trace.assembly import Begun, Ended
 from hornito.trace.calls import arguments, name_of
 from hornito.trace.reader import open_trace
-from hornito.trace.recorder import Begun, Ended, Recorder
+from hornito.trace.recorder import Recorder
 from hornito.trace.records import Call, Done, Header, Message, Recording, Submit
 from hornito.trace.snapshots import PIECE, FileMemory, Snapshot, Snapshots
 from hornito.trace.writer import Keeper, TraceWriter

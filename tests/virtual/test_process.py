@@ -95,12 +95,12 @@ def test_a_job_gives_the_same_bytes_and_the_same_times(shared_executor: ProcessE
 def test_which_buffers_were_written_is_told_once(shared_executor: ProcessExecutor, client: Client) -> None:
     assert client.space.written() == set()
     done: list[str] = []
-    shared_executor.run_beside(client.space, tp_stream(CODE), None, lambda: done.append("beside"))
+    shared_executor.run_beside(client.space, tp_stream(CODE), None, lambda hurry: done.append("beside"))
     assert (client.space.written(), client.space.written(), done) == ({OUTPUT}, set(), ["beside"])
 
 
 def test_nobody_knows_what_a_process_wrote_that_died(shared_executor: ProcessExecutor, client: Client) -> None:
-    def kill() -> None:
+    def kill(hurry: object) -> None:
         while int(shared_executor._state[wire.STARTED]) != shared_executor._runs:
             time.sleep(0.0001)
         assert shared_executor.pid is not None

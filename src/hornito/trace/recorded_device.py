@@ -8,11 +8,11 @@ client can see it, after its end was told: beside the next job, or when nobody h
 
 import errno
 import threading
-from dataclasses import dataclass, field
 
 from hornito.supervisor.served import ServedCaller
+from hornito.trace.assembly import Begun, Ended, Placed
 from hornito.trace.recorded_calls import RecordedCalls
-from hornito.trace.recorder import Begun, Ended, Placed, Recorder, writes
+from hornito.trace.recorder import Recorder, Until, never, writes
 from hornito.trace.snapshots import FileMemory, Snapshot, Snapshots
 from hornito.uapi.etnaviv import GEM_INFO
 from hornito.uapi.sync_file import SIGNALLED
@@ -24,16 +24,33 @@ from hornito.virtual.etnaviv.scheduler import Job
 _KILLED = -errno.ECANCELED
 
 
-@dataclass
 class _Ended:
-    """A job whose end was told: its fence, when that was, its status, what it left in buffers by their numbers in its
-    table, and those that have yet to be looked at, which no client can see."""
+    """A job that has ended: its fence, when that was, its status. ``after`` is what it left in buffers, by their
+    numbers in its table; ``unseen`` are those that are yet to be looked at, which no client can see."""
 
-    fence: int
-    time: int
-    status: int
-    after: dict[int, Snapshot | None] = field(default_factory=dict)
-    unseen: list[tuple[int, Buffer]] = field(default_factory=list)
+    def __init__(self, device: "RecordedDevice", job: Job, time: int) -> None:
+        self.after: dict[int, Snapshot | None] = {}
+        self.unseen: dict[int, Buffer] = {}
+        self._device = device
+        self._time = time
+        self._status = SIGNALLED if job.error is None else _KILLED
+
+    def look(self, until: Until) -> Ended | None:
+        """As ``Ending.look``."""
+        with self._device.looking:
+            while self.unseen:
+                number, buffer = self.unseen.popitem()
+                self.after[number] = self._device.now_in(buffer)
+                if self.unseen and until():
+                    return None
+            self._device.ended_unseen.discard(self)
+        after = {number: snapshot for number, snapshot in self.after.items() if snapshot is not None}
+        return Ended(self._time, self._status, after)
+
+    def look_at(self, buffers: set[Buffer]) -> None:
+        """Somebody is about to write these. ``looking`` is held."""
+        for number in [number for number, buffer in self.unseen.items() if buffer in buffers]:
+            self.after[number] = self._device.now_in(self.unseen.pop(number))
 
 
 class RecordedDevice(RecordedCalls[OpenFile]):
@@ -41,48 +58,50 @@ class RecordedDevice(RecordedCalls[OpenFile]):
 
     def __init__(self, device: VirtualDevice, recorder: Recorder) -> None:
         super().__init__(device, recorder)
+        self.looking = threading.RLock()
+        self.ended_unseen: set[_Ended] = set()
         self._fd = device.pool.fd
         self._snapshots = Snapshots(recorder.copies)
         self._known: set[int] = set()  # offsets of buffers that no job has written since the last look
         self._job: Job | None = None  # one that has not begun to run
         self._before: dict[int, Snapshot | None] = {}  # of that, by numbers in its table
-        self._last: _Ended | None = None
-        self._looking = threading.RLock()
-        recorder.at_end(self._settle)
         device.watch(self)
 
     def call(self, file: OpenFile, request: int, arg: int, caller: ServedCaller) -> None:
         super().call(file, request, arg, caller)
         if request & 0xFF == GEM_INFO.nr:  # its answer lets the client see a buffer
-            self._settle()
+            self._look_at_unseen()
 
     # A ``JobWatcher``.
 
     def begins(self, job: Job) -> None:
-        with self._looking:
+        written = [(number, use.buffer) for number, use in enumerate(job.uses) if writes(job.flags[number])]
+        with self.looking:
+            if self.ended_unseen:
+                buffers = {buffer for _, buffer in written}
+                for ended in self.ended_unseen:
+                    ended.look_at(buffers)
             for request in job.requests:  # the kernel writes there
                 self._known.discard(request.buffer.offset)
+            self._before = {number: self.now_in(buffer) for number, buffer in written}
             self._job = job
-            self._before = {
-                number: self._now(use.buffer) for number, use in enumerate(job.uses) if writes(job.flags[number])
-            }
 
-    def runs(self, job: Job) -> None:
-        self._job = None
-        self._settle()
-        placed: list[Placed] = []
-        with self._looking:
-            for number, use in enumerate(job.uses):
-                before = self._before[number] if number in self._before else self._now(use.buffer)
-                placed.append(Placed(use.va, use.buffer.size, before))
+    def runs(self, job: Job, hurry: Until = never) -> None:
+        before = self._before
+        with self.looking:
+            self._job = None
+            placed = [
+                Placed(use.va, use.buffer.size, before[number] if number in before else self.now_in(use.buffer))
+                for number, use in enumerate(job.uses)
+            ]
         self._recorder.begun(job.fence.number, Begun(job.stream.tobytes(), tuple(placed)))
+        self._recorder.rest(hurry)
 
     def ended(self, job: Job) -> None:
         if self._job is job:  # it came to nothing
             self.runs(job)
-        with self._looking:
-            self._settle()
-            ended = _Ended(job.fence.number, self._recorder.now(), SIGNALLED if job.error is None else _KILLED)
+        with self.looking:
+            ended = _Ended(self, job, self._recorder.now())
             if job.timeline is not None:
                 self._note_written(job)
                 for number, use in enumerate(job.uses):
@@ -91,46 +110,37 @@ class RecordedDevice(RecordedCalls[OpenFile]):
                     if use.buffer.shown:
                         ended.after[number] = self._look(use.buffer)
                     else:
-                        ended.unseen.append((number, use.buffer))
-            self._last = ended
+                        ended.unseen[number] = use.buffer
+            if ended.unseen:
+                self.ended_unseen.add(ended)
+            self._recorder.ends(job.fence.number, ended)
 
     def freed(self, buffer: Buffer) -> None:
-        with self._looking:
-            self._settle()
+        with self.looking:
+            self._look_at_unseen()
             self._known.discard(buffer.offset)
             self._snapshots.forget(self._memory(buffer))
 
-    # What nobody had to wait for.
-
-    @property
-    def unfinished(self) -> bool:
-        return self._last is not None or super().unfinished
-
-    def rest(self) -> None:
-        self._settle()
-        super().rest()
-
-    def _settle(self) -> None:
-        """Look at what the last job wrote and no client can see, and record its end."""
-        with self._looking:
-            last, self._last = self._last, None
-            if last is None:
-                return
-            for number, buffer in last.unseen:
-                last.after[number] = self._now(buffer)
-            after = {number: snapshot for number, snapshot in last.after.items() if snapshot is not None}
-            self._recorder.ended(last.fence, Ended(last.time, last.status, after))
+    def _look_at_unseen(self) -> None:
+        with self.looking:
+            for ended in list(self.ended_unseen):
+                ended.look(never)
 
     def _note_written(self, job: Job) -> None:
         """What the job may have written is not known any more."""
-        written = job.written
+        written, known = job.written, self._known
+        if written is None:
+            known.clear()
+            return
+        found = 0
         for use in job.uses:
-            if written is None or use.va in written:
-                self._known.discard(use.buffer.offset)
-        if written is None or not written.issubset(use.va for use in job.uses):  # other buffers of its space
-            self._known.clear()
+            if use.va in written:
+                known.discard(use.buffer.offset)
+                found += 1
+        if found < len(written):  # there are other buffers in its space
+            known.clear()
 
-    def _now(self, buffer: Buffer) -> Snapshot | None:
+    def now_in(self, buffer: Buffer) -> Snapshot | None:
         """What it holds; None: nobody knows.
 
         That is what it held at the last look, if no client was ever told where it lies, and no job has written it."""

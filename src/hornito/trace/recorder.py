@@ -1,190 +1,49 @@
 # SPDX-License-Identifier: MIT
-"""How do calls and jobs become a recording, whichever kernel answers them? Whoever stands between client and kernel
-tells of each call, and of each job as it begins and ends; what belongs together is put together here.
+"""How are calls and jobs recorded while they happen, whichever kernel answers them? Whoever stands between client and
+kernel tells of each call, and of each job as it begins and ends.
+
+Those who tell must not wait, since somebody waits for them. What they tell stands in a line; it is seen to when there
+is time, or when too much has come together.
 """
 
-import ctypes
 import errno
-import logging
+import functools
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
-from hornito.errors import BadInput
 from hornito.supervisor.served import ServedCaller
+from hornito.trace.assembly import Assembly, Begun, Ended, Left, Writer
 from hornito.trace.copies import Copies
-from hornito.trace.records import BufferEntry, Call, Digest, Done, Event, Message, Reloc, Submit, Written
-from hornito.trace.snapshots import Snapshot
+from hornito.trace.records import Message
 from hornito.trace.watched_call import WatchedCall
-from hornito.trace.writer import Build, Keeper
-from hornito.uapi.drm import DRM_TYPE
-from hornito.uapi.etnaviv import GEM_SUBMIT, GemSubmit, SubmitBo, SubmitBoFlag, SubmitReloc
+from hornito.uapi.etnaviv import SubmitBoFlag
 from hornito.uapi.ioctl import Struct
 
-S = TypeVar("S", bound=Struct)
-_log = logging.getLogger(__name__)
-_STREAM = -1  # a relocation's place
-_MOST_LEFT = 100  # calls that wait until there is time to record them
+_MOST = 100  # things in line, beyond which whoever adds one sees to all
+
+Until = Callable[[], bool]
 
 
-@dataclass(frozen=True)
-class Placed:
-    """A buffer of a submit's table: where the device sees it, and what it held (None: nobody knows)."""
+class Ending(Protocol):
+    """A job has ended, and what it left behind is yet to be looked at."""
 
-    address: int
-    size: int
-    before: Snapshot | None = None
+    def look(self, until: Until) -> Ended | None:
+        """Look at it; None if ``until`` said to leave off, to go on later."""
 
 
-@dataclass(frozen=True)
-class Begun:
-    """A job begins. ``stream``: its words as the device gets them; ``buffers`` in the order of the table."""
+class _End(NamedTuple):
+    """The job of a fence has ended."""
 
-    stream: bytes
-    buffers: tuple[Placed, ...]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A job has ended. ``after``: what a buffer of the table holds now, by its number."""
-
-    time: int
-    status: int
-    after: dict[int, Snapshot] = field(default_factory=dict)
-
-
-@dataclass
-class _Flight:
-    """A submit, from its call on. Call and job are told by two threads; each part waits for those before it."""
-
-    asked: "_Asked | None" = None
-    begun: Begun | None = None
-    ended: Ended | None = None
-    number: int | None = None  # once it is recorded
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What a submit's call says. ``bos``: flags, handle, presumed address."""
-
-    call: int
-    space: int
     fence: int
-    flags: int
-    stream: bytes
-    bos: tuple[tuple[int, int, int], ...]
-    relocs: tuple[Reloc, ...]
-    pipe: int = 0
-
-    @property
-    def key(self) -> int:
-        """Names the fence among those of all cores: each counts its own."""
-        return self.pipe << 32 | self.fence
-
-    def placed(self) -> Begun:
-        """As far as the call tells, where the job never began."""
-        return Begun(self.stream, tuple(Placed(address, 0) for _, _, address in self.bos))
+    ending: Ending
 
 
-# What becomes an event once its contents are kept; values, so that another process may do that.
-
-
-@dataclass(frozen=True)
-class _MessageToKeep:
-    event: Message
-
-    def __call__(self, keeper: Keeper) -> Event:
-        return self.event
-
-
-@dataclass(frozen=True)
-class _CallToKeep:
-    event: Call
-    more: dict[str, bytes]
-
-    def __call__(self, keeper: Keeper) -> Event:
-        kept: dict[str, Digest] = {name: keeper.whole(content) for name, content in self.more.items()}
-        return replace(self.event, more=kept) if kept else self.event
-
-
-@dataclass(frozen=True)
-class _SubmitToKeep:
-    number: int
-    asked: _Asked
-    begun: Begun
-
-    @property
-    def snapshots(self) -> Iterator[Snapshot]:
-        return (placed.before for placed in self.begun.buffers if placed.before is not None)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Many small objects take long to pickle."""
-        placed = [(one.address, one.size, one.before) for one in self.begun.buffers]
-        return _submit_to_keep, (self.number, self.asked, self.begun.stream, placed)
-
-    def __call__(self, keeper: Keeper) -> Event:
-        asked, begun = self.asked, self.begun
-        return Submit(
-            self.number,
-            len(begun.stream),
-            keeper.extents(begun.stream),
-            tuple(_entry(bo, placed, keeper) for bo, placed in zip(asked.bos, begun.buffers, strict=True)),
-            asked.relocs,
-            asked.call,
-            asked.space,
-            asked.fence,
-            asked.flags,
-        )
-
-
-def _submit_to_keep(
-    number: int, asked: _Asked, stream: bytes, placed: list[tuple[int, int, Snapshot | None]]
-) -> _SubmitToKeep:
-    return _SubmitToKeep(number, asked, Begun(stream, tuple(Placed(*one) for one in placed)))
-
-
-@dataclass(frozen=True)
-class _DoneToKeep:
-    number: int
-    ended: Ended
-
-    @property
-    def snapshots(self) -> Iterator[Snapshot]:
-        return iter(self.ended.after.values())
-
-    def __call__(self, keeper: Keeper) -> Event:
-        ended = self.ended
-        written = tuple(Written(buffer, after.extents(keeper)) for buffer, after in sorted(ended.after.items()))
-        return Done(self.number, ended.time, ended.status, written)
-
-
-class Writer(Protocol):
-    """Where a recording goes: ``TraceWriter``, or one whose work another process does. ``copies`` is where it wants
-    contents to lie."""
-
-    @property
-    def copies(self) -> Copies: ...
-
-    def defer(self, build: Build) -> None:
-        """Raises BadInput where the file can't be written any more."""
-
-    def close(self) -> None:
-        """Raises BadInput if not all could be written."""
-
-
-@dataclass(frozen=True)
-class _Left:
-    """A call that has returned. ``duration`` in ns; ``process`` made it, on its descriptor ``descriptor``."""
-
-    call: WatchedCall
-    duration: int
-    process: int
-    descriptor: int
-    code: int = 0
-    space: int = 0
-    unseen: bool = False
+def never() -> bool:
+    """Leave off at no time."""
+    return False
 
 
 class Recorder:
@@ -198,16 +57,13 @@ class Recorder:
         self._writer = writer
         self._clock = clock
         self._start = clock()
-        self._lock = threading.RLock()
-        self._calls = 0
-        self._submits = 0
+        self._lock = threading.Lock()  # of calls
         self._made: dict[int, WatchedCall] = {}  # calls that have not returned, by their threads
-        self._left: list[_Left] = []  # calls that have, and are not recorded
         self._tickets: dict[int, int] = {}
         self._processes: dict[int, int] = {}
-        self._flights: dict[int, _Flight] = {}  # by fence
-        self._failure: BadInput | None = None
-        self._at_end: list[Callable[[], None]] = []
+        self._line: deque[Callable[[], None] | _End] = deque()
+        self._working = threading.RLock()  # by who works off the line
+        self._assembly = Assembly(writer)
 
     @property
     def copies(self) -> Copies:
@@ -237,31 +93,12 @@ class Recorder:
 
     def leave(self, call: WatchedCall, code: int = 0, *, space: int = 0, unseen: bool = False) -> None:
         """It has returned 0, or failed with the errno ``code``; ``space`` is its open file. ``unseen``: the kernel
-        is to make it, and nobody will see what comes of it.
-
-        It is recorded when there is ``rest``, or before whatever is told next of jobs."""
+        is to make it, and nobody will see what comes of it."""
         with self._lock:
             self._made.pop(call.pid, None)
             self._leave(call, code, space, unseen)
-            if len(self._left) >= _MOST_LEFT:
-                self.rest()
-
-    @property
-    def unfinished(self) -> bool:
-        """There is something to do when there is ``rest``."""
-        return bool(self._left)
-
-    def rest(self) -> None:
-        """Nobody waits for us just now."""
-        with self._lock:
-            left, self._left = self._left, []
-            for one in left:
-                number = self._record(one)
-                if not one.code and not one.unseen and _is_submit(one.call.request):
-                    asked = _asked(one.call, number, one.space)
-                    flight = self._flights.setdefault(asked.key, _Flight())
-                    flight.asked = asked
-                    self._advance(asked.key, flight)
+        if len(self._line) > _MOST:
+            self.rest()
 
     def forget_threads(self) -> None:
         """Processes have ended: their threads' numbers may mean others from now on."""
@@ -277,123 +114,62 @@ class Recorder:
             except OSError:  # it died in this call
                 self._processes[thread] = thread
         duration = self.now() - call.time
-        self._left.append(_Left(call, duration, self._processes[thread], call.caller.descriptor, code, space, unseen))
-
-    def _record(self, left: _Left) -> int:
-        call = left.call
-        number, self._calls = self._calls, self._calls + 1
-        made = Call(
-            *(number, call.time, left.duration, left.process, call.pid, left.descriptor, call.request),
-            *(call.sent, call.returned, 0, left.code),
-            unseen=left.unseen,
-        )
-        self._defer(_CallToKeep(made, call.more()))
-        return number
+        left = Left(call, duration, self._processes[thread], call.caller.descriptor, code, space, unseen)
+        self._line.append(functools.partial(self._assembly.left, left))
 
     # Jobs.
 
     def begun(self, fence: int, begun: Begun) -> None:
         """The job of that fence (above its 32 bits: the core's number) begins."""
-        with self._lock:
-            self.rest()
-            flight = self._flights.setdefault(fence, _Flight())
-            flight.begun = begun
-            self._advance(fence, flight)
+        self._line.append(functools.partial(self._assembly.begun, fence, begun))
 
     def ended(self, fence: int, ended: Ended) -> None:
         """The job of that fence (as for ``begun``) has ended; it may not even have begun."""
-        with self._lock:
-            self.rest()
-            flight = self._flights.setdefault(fence, _Flight())
-            flight.ended = ended
-            self._advance(fence, flight)
+        self._line.append(functools.partial(self._assembly.ended, fence, ended))
+
+    def ends(self, fence: int, ending: Ending) -> None:
+        """The same, but what it left is yet to be looked at."""
+        self._line.append(_End(fence, ending))
 
     def message(self, text: str, origin: str = "kernel") -> None:
         """A line of the kernel's log, or a remark."""
-        now = self.now()
-        with self._lock:
-            self.rest()
-            self._defer(_MessageToKeep(Message(now, text, origin)))
+        message = Message(self.now(), text, origin)
+        self._line.append(functools.partial(self._assembly.message, message))
 
-    def at_end(self, finish: Callable[[], None]) -> None:
-        """Have ``finish`` called before the end."""
-        self._at_end.append(finish)
+    # What nobody waits for.
+
+    @property
+    def unfinished(self) -> bool:
+        """There is something to do when there is ``rest``."""
+        return bool(self._line)
+
+    def rest(self, until: Until = never) -> None:
+        """There is time, ``until`` that says so."""
+        with self._working:
+            while self._line:
+                first = self._line[0]
+                if not isinstance(first, _End):
+                    first()
+                elif (ended := first.ending.look(until)) is not None:
+                    self._assembly.ended(first.fence, ended)
+                else:
+                    return
+                self._line.popleft()
+                if until():
+                    return
 
     def close(self) -> None:
         """Record what has not come to its end, and end the file. Raises BadInput if it could not all be written."""
-        for finish in self._at_end:
-            finish()
         with self._lock:
             for call in self._made.values():
                 self._leave(call, errno.EINTR)
             self._made.clear()
-            self.rest()
-            for fence, flight in list(self._flights.items()):
-                if flight.asked is not None and flight.begun is None:
-                    flight.begun = flight.asked.placed()
-                    self._advance(fence, flight)
+        self.rest()
+        with self._working:
+            self._assembly.finish()
         self._writer.close()
-
-    def _advance(self, fence: int, flight: _Flight) -> None:
-        asked, ended = flight.asked, flight.ended
-        begun = flight.begun
-        if asked is None:
-            return
-        if begun is None and ended is not None:
-            begun = asked.placed()
-        if begun is not None and flight.number is None:
-            flight.number, self._submits = self._submits, self._submits + 1
-            self._submit(flight.number, asked, begun)
-        if ended is not None and flight.number is not None:
-            self._done(flight.number, ended)
-            del self._flights[fence]
-
-    def _submit(self, number: int, asked: _Asked, begun: Begun) -> None:
-        self._defer(_SubmitToKeep(number, asked, begun))
-
-    def _done(self, number: int, ended: Ended) -> None:
-        self._defer(_DoneToKeep(number, ended))
-
-    def _defer(self, build: Build) -> None:
-        if self._failure is not None:
-            return
-        try:
-            self._writer.defer(build)
-        except BadInput as error:
-            self._failure = error
-            _log.error("%s", error)
 
 
 def writes(flags: int) -> bool:
     """A buffer with these flags in a submit's table may be written."""
     return bool(flags & SubmitBoFlag.WRITE)
-
-
-def _entry(bo: tuple[int, int, int], placed: Placed, keeper: Keeper) -> BufferEntry:
-    flags, handle, _ = bo
-    known = placed.before is not None
-    extents = () if placed.before is None else placed.before.extents(keeper)
-    return BufferEntry(handle, flags, placed.address, placed.size, extents, known)
-
-
-def _is_submit(request: int) -> bool:
-    return request & 0xFF == GEM_SUBMIT.nr and request >> 8 & 0xFF == ord(DRM_TYPE)
-
-
-def _asked(call: WatchedCall, number: int, space: int) -> _Asked:
-    size = ctypes.sizeof(GemSubmit)
-    given, answer = (GemSubmit.from_buffer_copy(c.ljust(size, b"\0")[:size]) for c in (call.sent, call.returned))
-    read = dict(call.read_besides)
-    bos = _array(SubmitBo, read.get(given.bos, b""))
-    relocs = _array(SubmitReloc, read.get(given.relocs, b""))
-    return _Asked(
-        *(number, space, answer.fence, given.flags, read.get(given.stream, b"")),
-        bos=tuple((bo.flags, bo.handle, bo.presumed) for bo in bos),
-        relocs=tuple(Reloc(_STREAM, one.submit_offset, one.reloc_idx) for one in relocs),
-        pipe=given.pipe,
-    )
-
-
-def _array(kind: type[S], content: bytes) -> list[S]:
-    size = ctypes.sizeof(kind)
-    return [kind.from_buffer_copy(content, at) for at in range(0, len(content), size)]

@@ -67,8 +67,9 @@ class JobWatcher(Protocol):
     def begins(self, job: Job) -> None:
         """All that the job reads is in its buffers; it runs next."""
 
-    def runs(self, job: Job) -> None:
-        """It has just begun, if it runs in another process, or is about to; this holds nobody up."""
+    def runs(self, job: Job, hurry: Callable[[], bool] = ...) -> None:
+        """It has just begun, if it runs in another process, and ``hurry`` tells when that is done; or it is about to.
+        This holds nobody up until then."""
 
     def ended(self, job: Job) -> None:
         """It has ended, or did not even begin (``job.error``), and nobody has been told so yet."""
@@ -149,7 +150,9 @@ class Scheduler:
         space.written()
         try:
             if isinstance(executor, ElsewhereExecutor):
-                executor.run_beside(space, job.stream, timeline, lambda: self._tell(watcher.runs, job))
+                executor.run_beside(
+                    space, job.stream, timeline, lambda hurry: self._tell(lambda job: watcher.runs(job, hurry), job)
+                )
             else:
                 self._tell(watcher.runs, job)
                 executor.run(space, job.stream, timeline)
