@@ -91,8 +91,8 @@ def test_every_way_to_multiply_is_exact(way: int, tmp_path: Path) -> None:
         "from hornito.virtual.npu import matrix\n"
         f"matrix._WAYS = matrix._WAYS[{way}:{way + 1}]\n"
         f"assert matrix.lanes() == {wanted[0].lanes if wanted else 0}\n"
-        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-k', 'plain_model or float32 or neighbours',"
-        "'tests/virtual/test_nn.py']))",
+        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-k', 'plain_model or float32 or convolution',"
+        "'tests/virtual/test_nn.py', 'tests/virtual/test_convolution.py']))",
         HORNITO_CACHE=str(tmp_path),
     )
 
@@ -101,8 +101,8 @@ def test_no_loop_leaves_its_arrays(tmp_path: Path) -> None:
     """The plain models' cases once more, with every index checked."""
     python(
         "import sys, pytest\n"
-        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-k', 'plain_model or any_bytes or neighbours',"
-        "*('tests/virtual/test_' + name + '.py' for name in ('nn', 'tp', 'coefficients_v8'))]))",
+        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-k', 'plain_model or any_bytes or convolution',"
+        "*('tests/virtual/test_' + name + '.py' for name in ('nn', 'tp', 'coefficients_v8', 'convolution'))]))",
         HORNITO_CACHE=str(tmp_path),
         NUMBA_BOUNDSCHECK="1",
     )

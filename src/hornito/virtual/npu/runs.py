@@ -46,7 +46,7 @@ def runs(d: TPDescriptor, elements: int) -> NDArray[np.int64] | None:
         return None
     if not framed:
         loops = [_Loop(loop.count, 0, 0, loop.read, loop.write) for loop in loops]  # nobody needs to look where it is
-    inner = max(loops, key=_worth)
+    inner = max(loops, key=_worth, default=_Loop(1, 0, 0, 0, 0))
     outer = sorted((loop for loop in loops if loop is not inner), key=lambda loop: abs(loop.write))
     return np.array([(one.count, one.columns, one.rows, one.read, one.write) for one in (inner, *outer)], np.int64)
 
