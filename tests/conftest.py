@@ -27,12 +27,16 @@ def shared() -> Path:
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """$HORNITO_CACHE for tests and the programs they start: a new folder unless the environment names one.
 
-    One for all tests, so that numba compiles the virtual NPU's kernels (some seconds) only once.
+    One for all tests, so that numba compiles the virtual NPU's kernels (some seconds) only once; the processes of
+    pytest-xdist, whose folders lie side by side, share it.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("HORNITO_MODELS", raising=False)
         if "HORNITO_CACHE" not in os.environ:
-            patch.setenv("HORNITO_CACHE", str(tmp_path_factory.mktemp("cache")))
+            base = tmp_path_factory.getbasetemp()
+            folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+            folder.mkdir(exist_ok=True)
+            patch.setenv("HORNITO_CACHE", str(folder))
         yield Path(os.environ["HORNITO_CACHE"])
 
 

@@ -221,16 +221,49 @@ def test_study_prints_a_table(hornito: Hornito) -> None:
     arguments = ["trace", "study", "output_zero=0..20/5", "size=8", "inputs=4"]
     outcome = hornito(*arguments)
     assert outcome.code == 0
-    assert outcome.lines[:2] == ["output_zero = 0, 5, 10, 15, 20: TP, NN, TP", "  job 1: NN"]
-    assert outcome.lines[2].split()[:4] == ["w22[15:8]", "out_zero_point", "=", "output_zero"]
+    assert outcome.lines[0] == "output_zero = 0, 5, 10, 15, 20: TP, NN, TP"
+    assert outcome.lines[1].startswith("checked at 1, ") and outcome.lines[1].endswith(", 255")
+    assert outcome.lines[2] == "  job 1: NN"
+    assert outcome.lines[3].split()[:4] == ["w22[15:8]", "out_zero_point", "=", "output_zero"]
+    assert "[strong: at 5 values and " in outcome.lines[3]
     found = json.loads(hornito(*arguments, "--json").out)
-    (group,) = found["groups"]
-    assert group["found"][0]["coefficients"] == [1, 0]
+    assert (found["parameters"], found["asked"], found["refused"]) == (["output_zero"], 5, [])
+    assert found["found"][0]["coefficients"] == [1, 0]
+    assert len(found["found"][0]["values"]) == len(found["values"]) > 5
     assert "w22[" in hornito(*arguments, "--raw").out
+    alone = hornito(*arguments, "--no-checks")
+    assert "[fair: at 5 values and no other]" in alone.out
+    assert "checked" not in alone.out
+
+
+def test_study_of_two_parameters_has_products(hornito: Hornito, tmp_path: Path) -> None:
+    arguments = ["trace", "study", "size=4,5,6", "outputs=8,9,20", "inputs=4", "--keep", tmp_path / "kept"]
+    outcome = hornito(*arguments)
+    assert outcome.lines[0] == "size = 4..6, outputs = 8, 9, 20: TP, NN, TP"
+    assert "= size^2 * outputs   [strong: at 9 values and " in outcome.out
+    kept = {path.suffix for path in (tmp_path / "kept").iterdir()}
+    assert kept == {".tflite", ".trace"}
+    pair = [tmp_path / "kept" / f"size=4,outputs={outputs}" for outputs in (8, 20)]
+    infer = hornito("trace", "diff", *(f"{one}.trace" for one in pair), "--infer", *(f"{one}.tflite" for one in pair))
+    assert infer.code == 1
+    assert "out_image_z_size                 = p   [a guess" in infer.out
+
+
+def test_study_tells_what_no_model_is_taken_for(hornito: Hornito) -> None:
+    outcome = hornito("trace", "study", "kernel=2,4")
+    assert outcome.code == 3
+    assert outcome.err.startswith("hornito: no model was taken; kernel = 2: Op#0 CONV_2D: needs a kernel of 1x1")
 
 
 def test_study_of_nonsense_is_refused(hornito: Hornito) -> None:
-    for arguments in (["colour=1..3"], ["kernel"], ["kernel=x"], ["kernel=3", "size=4,5"]):
+    for arguments in (
+        ["colour=1..3"],
+        ["kernel"],
+        ["kernel=x"],
+        ["kernel=3"],
+        ["size=4,5", "size=3"],
+        ["same=0,1", "relu=0,1", "size=4,5"],
+    ):
         outcome = hornito("trace", "study", *arguments)
         assert (outcome.code, len(outcome.err.splitlines())) == (2, 1)
 

@@ -66,7 +66,7 @@ def test_plan_has_a_row_for_each_job(folder: Path, hornito: Hornito) -> None:
     assert found.code == 0 and found.err == ""
     table = found.out.split("\n\n")[0].splitlines()
     assert table[0].endswith("on vipnano-qi-88-0, plan level proven")
-    assert [line.split()[1] for line in table[2:]] == (
+    assert [next(word for word in line.split() if word.isalpha()) for line in table[2:]] == (
         ["TP", "NN", "TP", "CPU", "TP", "TP", "NN", "TP", "CPU", "TP", "NN", "TP"]
     )
     assert "Op#1 MAX_POOL_2D on the CPU: could be run by the NN unit's pooling = 1" in found.out
@@ -139,7 +139,10 @@ def test_model_and_submission_file_give_equal_outputs(
         assert furthest(direct[0], litert(path.read_bytes(), [np.load(given[0])])[0]) <= 1
 
 
-def test_compile_is_repeatable_and_says_what_it_did(folder: Path, hornito: Hornito, tmp_path: Path) -> None:
+def test_compile_is_repeatable_and_says_what_it_did(
+    folder: Path, hornito: Hornito, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HORNITO_CACHE_LIMIT", "0")
     for name in ("a.npz", "b.npz"):
         found = hornito("compile", folder / "alternating.tflite", "-o", tmp_path / name)
         assert found.code == 0 and found.out == ""
@@ -148,6 +151,29 @@ def test_compile_is_repeatable_and_says_what_it_did(folder: Path, hornito: Horni
     content = json.loads(hornito("compile", folder / "layer.tflite", "-o", tmp_path / "a.npz", "--json").out)
     assert content["jobs"] == 3 and content["cpu_operators"] == 0
     assert (tmp_path / "a.npz").stat().st_mode & 0o777 == (tmp_path / "b.npz").stat().st_mode & 0o777
+
+
+def test_what_was_compiled_before_is_written_again(
+    folder: Path, hornito: Hornito, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HORNITO_CACHE", str(tmp_path / "cache"))
+    found = [
+        json.loads(hornito("compile", folder / "alternating.tflite", "-o", tmp_path / f"{name}.npz", "--json").out)
+        for name in "ab"
+    ]
+    assert [each.pop("from_cache") for each in found] == [False, True]
+    assert found[0] | {"output": ""} == found[1] | {"output": ""}
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    (entry,) = (tmp_path / "cache" / "compiled").iterdir()
+    entry.write_bytes(entry.read_bytes()[:-1])
+    assert hornito("compile", folder / "alternating.tflite", "-o", tmp_path / "c.npz").code == 0
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "c.npz").read_bytes()
+    monkeypatch.setenv("HORNITO_CACHE_LIMIT", "lots")
+    found_limit = hornito("compile", folder / "alternating.tflite", "-o", tmp_path / "c.npz")
+    assert found_limit.code == 2
+    assert found_limit.err == (
+        "hornito: HORNITO_CACHE_LIMIT='lots' is no size; give bytes, or for example 512M, or 0 to keep nothing\n"
+    )
 
 
 def test_run_prints_a_line_for_each_output(folder: Path, hornito: Hornito) -> None:
@@ -275,3 +301,40 @@ def test_output_of_every_verb_is_json_on_request(folder: Path, hornito: Hornito,
         found = hornito(verb, *arguments, "--json")
         assert found.code == 0, found.err
         json.load(io.StringIO(found.out))
+
+
+def test_plan_explains_a_job(folder: Path, hornito: Hornito) -> None:
+    found = hornito("plan", folder / "layer.tflite", "--explain", "Op#0", "--plan", "fast")
+    assert (found.code, found.err) == (0, "")
+    assert found.lines[0] == "Op#0 CONV_2D on vipnano-qi-88-0, plan level fast"
+    assert sum(line.startswith("*") for line in found.lines) == 2
+    assert any(line.startswith("not possible: ") for line in found.lines)
+    value = json.loads(hornito("plan", folder / "layer.tflite", "--explain", "1", "--json").out)
+    assert value["level"] == "proven" and value["job"] == 1
+    assert sum(row["chosen"] for row in value["shapings"]) == sum(row["fast"] for row in value["shapings"]) == 1
+    assert all(row["low_ms"] <= row["ms"] <= row["high_ms"] for row in value["ways"])
+
+
+def test_plan_s_jobs_have_the_numbers_that_explain_takes(folder: Path, hornito: Hornito) -> None:
+    table = hornito("plan", folder / "layer.tflite").out.split("\n\n")[0].splitlines()[2:]
+    assert [line.split()[0] for line in table] == [str(number) for number in range(len(table))]
+    assert hornito("plan", folder / "layer.tflite", "--explain", str(len(table) - 1)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--explain", "Op#7"], "'Op#7': the plan has 1 operators"),
+        (["--explain", "soon"], "'soon' is no job of the plan"),
+        (["--explain", "0", "--against", "wide"], "--against: has no meaning with --explain"),
+        (["--without", "groups,tales", "--plan", "fast"], "unknown technique 'tales'; known are groups, tiles"),
+    ],
+)
+def test_plan_refuses_what_can_t_be_explained(more: list[str], words: str, folder: Path, hornito: Hornito) -> None:
+    found = hornito("plan", folder / "layer.tflite", *more)
+    assert (found.code, found.out) == (2, "") and words in found.err and len(found.err.splitlines()) == 1
+
+
+def test_techniques_are_ignored_with_a_remark_below_fast(folder: Path, hornito: Hornito) -> None:
+    found = hornito("plan", folder / "layer.tflite", "--without", "groups")
+    assert found.code == 0 and "--without: ignored at plan level proven; use --plan fast" in found.err

@@ -117,7 +117,7 @@ def test_model_by_path_of_any_kind(tmp_path: Path, device: Device, monkeypatch: 
         ({"plan_level": "fast", "without": ("tales",)}, BadInput),
         ({"disable": ("cpu",)}, BadInput),
         ({"disable": "nn"}, BadInput),
-        ({"experimental_delegates": [object()]}, ValueError),
+        ({"experimental_delegates": ["a delegate"]}, ValueError),
     ],
     ids=str,
 )

@@ -29,7 +29,7 @@ def test_context_manager_closes_and_closing_twice_is_nothing() -> None:
         interpreter.invoke()
     assert own is not None and interpreter.device is None
     with pytest.raises(DeviceError):
-        own.load(interpreter.compiled.archive.submissions[0])  # type: ignore[union-attr]
+        own.load(interpreter.archive.submissions[0])  # type: ignore[union-attr]
     interpreter.close()
     interpreter.close()
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tools.train_digits import HELD_OUT, TO_INT8, plain, scores
 
-from hornito.compiler import Compiled, Level, Unit, rows
+from hornito.compiler import Compiled, Level, Unit, compile_plan, rows
 from hornito.driver import Device
 from hornito.examples.builtin import builtin_per_axis_model
 from hornito.model import read_model
@@ -66,8 +66,8 @@ def results(interpreter: Interpreter) -> list[list[Array]]:
 
 
 def compiled(interpreter: Interpreter) -> Compiled:
-    assert interpreter.compiled is not None
-    return interpreter.compiled
+    assert interpreter.plan is not None
+    return compile_plan(interpreter.plan)
 
 
 def npu_share(interpreter: Interpreter) -> float:

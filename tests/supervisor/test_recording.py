@@ -130,9 +130,11 @@ def test_log_lines_of_killed_jobs_are_recorded(run: Run, tmp_path: Path) -> None
     options = ("--trace", str(path), "--fault", "hang@2", "--kmsg", str(tmp_path / "log"))
     assert run(python=jobs(3, ""), options=options).code == 0
     recording = load(path)
-    texts = [event.text for event in recording.events() if isinstance(event, Message)]
+    messages = [event for event in recording.events() if isinstance(event, Message)]
+    texts = [event.text for event in messages if event.origin == "kernel"]
     assert [event.status for event in recording.events() if isinstance(event, Done)] == [1, -125, 1]
     assert texts == [line.split("] ", 1)[1] for line in (tmp_path / "log").read_text().splitlines()]
+    assert [event.text for event in messages if event.origin == "recorder"] == ["open file 1 has been closed"]
 
 
 @pytest.mark.timeout(400)

@@ -1,139 +1,289 @@
 # SPDX-License-Identifier: MIT
 """Does a study find what the databook says, of a client that it knows nothing of?"""
 
-from collections.abc import Sequence
+import contextlib
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hornito.errors import BadInput
 from hornito.hardware.chips import find_chip
 from hornito.hardware.nn import NNDescriptor
-from hornito.trace.infer import Finding, Kind
-from hornito.trace.study import Group, Layer, OwnCompiler, parse_values, series_of, study, views_of, with_value
+from hornito.stream import Submission
+from hornito.trace.clients import OwnDriver, Refusal
+from hornito.trace.cuts import with_jobs
+from hornito.trace.layer import Layer, checks, parse_values, with_value
+from hornito.trace.records import Recording, Store
+from hornito.trace.relations import Finding, Kind, Relation, Series
+from hornito.trace.study import Question, Study, study
+from hornito.trace.submissions import add_submission
+from hornito.trace.tracks import series, tracks, views_of
+from hornito.trace.view import SubmitView
+from tests.trace import databook
+from tests.trace.databook import DEPENDS, FALLING_POWER, POWER, SMALL, STUDIES, V7, V8, Expected
 
-CLIENT = OwnCompiler(find_chip("vipnano-qi"))
-SMALL: dict[str, Any] = {"size": 8, "inputs": 4, "outputs": 8}
-# Of the NN descriptor, what the databook gives as affine in a parameter (nn-descriptor.md).
-AFFINE = {
-    "size": {
-        **{name: "size" for name in ("in_image_x_size", "in_image_y_size", "out_image_x_size", "out_image_y_size")},
-        **{name: "size" for name in ("in_image_x_stride", "in_image_y_stride")},
-        **{name: "size" for name in ("out_image_x_stride", "out_image_y_stride")},
-        # As far as a tile of 3x3 kernels reaches on this chip: 12 rows, interleaved by 2.
-        **{name: "size" for name in ("out_image_tile_x_size", "out_image_tile_y_size")},
-    },
-    "inputs": {"kernel_z_size": "inputs"},
-    "outputs": {"out_image_z_size": "outputs"},
-    "input_zero": {"in_image_border_const": "input_zero"},
-    "weight_zero": {"coef_zero_point": "weight_zero"},
-    "output_zero": {"out_zero_point": "output_zero"},
-}
-VALUES = {
-    "size": "5..20",
-    "inputs": "2..17",
-    "outputs": "2..30/2",
-    "input_zero": "0..60/6",
-    "weight_zero": "0..60/6",
-    "output_zero": "0..255/15",
-}
+ROLES = {3: ("transpose", "convolution", "detranspose"), 4: ("transpose", "reshuffle", "convolution", "detranspose")}
+CASES = [
+    pytest.param(chip, one, id=f"{one.name}={one.values}-{chip}" + "".join(f"-{key}" for key in one.layer))
+    for one in STUDIES
+    for chip in one.chips
+]
 
 
-def studied(name: str, values: str, raw: bool = False, **layer: Any) -> list[Group]:
-    found = study(CLIENT, name, parse_values(values), Layer(**SMALL | layer), raw)
+@functools.cache
+def studied(chip: str, name: str, values: str, raw: bool = False, **layer: Any) -> Study:
+    found = study(OwnDriver(find_chip(chip)), question(name, values, raw, **layer))
     assert found.refused == ()
-    return list(found.groups)
+    return found
 
 
-def convolution(groups: Sequence[Group]) -> dict[str, Finding]:
-    """What was found in the descriptor of the NN job, by name."""
-    (group,) = groups
-    return {one.series.name: one for one in group.found if one.series.unit == "NN" and one.series.place}
+def question(name: str, values: str, raw: bool = False, **layer: Any) -> Question:
+    return Question({name: parse_values(values)}, Layer(**SMALL | layer), raw=raw)
 
 
-@pytest.mark.parametrize("name", AFFINE)
-def test_relations_are_those_of_the_databook(name: str) -> None:
-    found = convolution(studied(name, VALUES[name]))
-    told = {field: one.relation.text(name) for field, one in found.items() if one.relation.kind is Kind.AFFINE}
-    assert told == AFFINE[name]
-    assert all(one.relation.confidence == "strong" for one in found.values() if one.relation.coefficients)
+Field = tuple[str, int | None, str]  # which job, which core if there are several, its name
 
 
-@pytest.mark.parametrize("name", AFFINE)
-def test_what_is_claimed_holds_between_the_values(name: str) -> None:
-    """Relations from every other value, tried on those left out; of all jobs."""
-    values = parse_values(VALUES[name])
-    layer = Layer(**SMALL)
-    (group,) = study(CLIENT, name, values[::2], layer).groups
-    claims = [one for one in group.found if one.relation.coefficients]
-    assert len(claims) >= 2 or name in ("weight_zero",)
-    for value in values[1:-1:2]:
-        (views,) = [list(views_of(CLIENT.record(with_value(layer, name, value).model())))]
-        there = {
-            (one.job, one.core, one.place, one.name): one.values[0]
-            for one in series_of([[seen for seen in views if seen.jobs]])
-        }
-        for one in claims:
-            series = one.series
-            actual = there[series.job, series.core, series.place, series.name]
-            assert predicted(one, value) == actual, (series, value)
+def fields(found: Study) -> dict[Field, Relation]:
+    """What was found, by field."""
+    roles = ROLES[len(found.jobs)]
+
+    def of(one: Finding) -> Field:
+        job = found.jobs[one.series.job]
+        return roles[one.series.job], one.series.core if job.cores > 1 else None, one.series.name
+
+    named = {of(one): one.relation for one in found.found}
+    assert len(named) == len(found.found)
+    return named
 
 
-def predicted(one: Finding, value: Fraction) -> Fraction:
-    coefficients = one.relation.coefficients
-    assert one.relation.width is None
-    match one.relation.kind:
-        case Kind.AFFINE:
-            return coefficients[0] * value + coefficients[1]
-        case Kind.SQUARE:
-            return coefficients[0] * value * value + coefficients[1] * value + coefficients[2]
-    raise AssertionError(one.relation)
+def expected(chip: str, one: Expected) -> dict[Field, str]:
+    """The databook's rows, for each core of a job that has several."""
+    rows = [(job, name, text) for _, job, of in one.rows for name, text in of.items()]
+    if chip == V7 and one.name == "size":
+        rows += [("convolution", name, text) for name, text in databook.TILE_HEIGHT_V7.items()]
+    found: dict[Field, str] = {(job, None, name): text for job, name, text in rows if job != "reshuffle"}
+    for core in range(databook.TP_CORES[chip]):
+        own = databook.FIRST_CORE_ALONE if core == 0 else databook.OTHER_CORES_ALONE
+        of = {name: text for job, name, text in rows if job == "reshuffle"}
+        found |= {("reshuffle", core, name): text for name, text in (of | own if of else of).items()}
+    return found
 
 
-def test_the_kernel_s_size_stands_in_both_of_its_fields() -> None:
-    found = convolution(studied("kernel", "1,3,5"))
-    assert found["kernel_xy_size"].relation.text("k") == found["kernel_y_size"].relation.text("k") == "k"
-    assert found["in_image_x_offset"].relation.text("k") == "-1/2 * k + 1/2 modulo 2^3"
+def relation_text(one: Relation, name: str) -> str:
+    if not one.is_claimed:
+        return DEPENDS
+    if one.kind is Kind.LOGARITHM:
+        return POWER if one.coefficients[0] > 0 else FALLING_POWER
+    return one.text(name)
 
 
-def test_a_scale_is_a_shift() -> None:
-    found = study(CLIENT, "output_scale", parse_values("0.05,0.1,0.2,0.4,0.8"), Layer(**SMALL))
-    (group,) = found.groups
-    (shift,) = [one for one in group.found if one.series.name == "shift, all bits"]
-    assert shift.relation.kind is Kind.LOGARITHM
-    assert shift.relation.coefficients[0] == 1
+@pytest.mark.parametrize("chip,one", CASES)
+def test_every_field_is_found_with_the_databook_s_relation_and_no_other(chip: str, one: Expected) -> None:
+    found = fields(studied(chip, one.name, one.values, **one.layer))
+    assert {key: relation_text(relation, one.name) for key, relation in found.items()} == expected(chip, one)
 
 
-def test_other_jobs_are_another_group() -> None:
+# One of each kind: the rest is the same code on the same relations.
+UNTRIED = [(V7, "size", 0), (V8, "size", 1), (V8, "outputs", 0), (V7, "output_zero", 0), (V7, "input_scale", 0)]
+
+
+@pytest.mark.parametrize("chip,name,number", UNTRIED)
+def test_claims_hold_at_values_that_nobody_tried(tmp_path: Path, chip: str, name: str, number: int) -> None:
+    """From every other value; tried on those left out, and far from all."""
+    one = [one for one in STUDIES if one.name == name and chip in one.chips][number]
+    values = parse_values(one.values)
+    layer = Layer(**SMALL | one.layer)
+    client = OwnDriver(find_chip(chip))
+    found = study(client, Question({one.name: values[::2]}, layer))
+    claims = [each for each in found.found if each.relation.is_claimed]
+    assert len(claims) >= 2
+    # A scale's unit is known as far as the values go: of its doublings all is known.
+    untried = {value * 8 for value in values[::2]} if name == "input_scale" else {*values, *(5 + 2 * v for v in values)}
+    recorded = dict(_recorded(client, layer, name, sorted(untried - {value for (value,) in found.values}), tmp_path))
+    assert len(recorded) >= 4
+    for value, recording in recorded.items():
+        there = {_key(each): each.values[0] for each in series(tracks([views_of(recording)]), 1)}
+        for each in claims:
+            assert there[_key(each.series)] == each.relation.at(value), (each.series, value)
+
+
+def _recorded(
+    client: OwnDriver, layer: Layer, name: str, values: Sequence[Fraction], folder: Path
+) -> Iterator[tuple[Fraction, Recording]]:
+    paths = {}
+    for value in values:
+        with contextlib.suppress(BadInput):
+            path = folder / f"{value.numerator}-{value.denominator}.tflite"
+            path.write_bytes(with_value(layer, name, value).model())
+            paths[value] = path
+    for value, result in zip(paths, client.record(list(paths.values())), strict=True):
+        assert isinstance(result, Recording)
+        yield value, result
+
+
+def _key(one: Series) -> tuple[int, int | None, str, str]:
+    return one.job, one.core, one.place, one.name
+
+
+def test_the_exponent_is_where_the_databook_has_it() -> None:
+    """nn-descriptor.md, Requantisation: s = input_scale * weight_scale / output_scale; 142 - e, or 127 - e."""
+    for chip, start in ((V7, 142), (V8, 127)):
+        found = studied(chip, "input_scale", "0.01..0.08/0.01")
+        (shift,) = [one for one in found.found if one.series.name == databook.ALL_SHIFT]
+        for (value,), seen in zip(found.values, shift.series.values, strict=True):
+            scale = np.float32(np.float32(np.float32(float(value)) * np.float32(0.02)) / np.float32(0.05))
+            exponent = int(np.asarray(scale).view(np.uint32)) >> 23
+            assert seen == (start - exponent) % 128 == shift.relation.at(value)
+
+
+def test_a_size_that_is_cut_off_far_away_is_not_the_size() -> None:
+    """min(oH, 64), of which 5..20 show nothing."""
+    tile = fields(studied(V7, "size", "5..20"))["convolution", None, "out_image_tile_x_size"]
+    assert tile.fit is not None
+    assert (tile.kind, tile.fit.relation.text("size"), tile.fit.breaks) == (Kind.DEPENDS, "min(size, 64)", None)
+    cores = fields(studied(V7, "outputs", "2..30/2"))["convolution", None, "kernels_per_core"]
+    assert cores.fit is not None and cores.fit.breaks is not None
+    assert cores.fit.relation.text("outputs") == "ceil(outputs / 8)"
+    unchecked = study(OwnDriver(find_chip(V7)), dataclasses.replace(question("size", "5..9"), checked=False))
+    assert fields(unchecked)["convolution", None, "out_image_tile_x_size"].text("size") == "size"
+
+
+def test_two_parameters_are_studied_together() -> None:
+    both = {"size": parse_values("4..6"), "outputs": parse_values("3,8,9")}
+    found = fields(study(OwnDriver(find_chip(V8)), Question(both, Layer(**SMALL))))
+    told = {(job, name): one.text("size", "outputs") for (job, _, name), one in found.items() if one.is_claimed}
+    assert told["detranspose", "in_image_slice"] == told["detranspose", "out_loop_4_inc"] == "size^2 * outputs"
+    assert told["detranspose", "in_window_y_end"] == "size * outputs - 1"
+    assert told["convolution", "in_image_x_size"] == "size"
+    assert told["convolution", "out_image_z_size"] == "outputs"
+    assert ("convolution", "kernels_per_core") not in told
+    assert ("convolution", "out_image_tile_x_size") not in told
+
+
+def test_what_one_stride_has_more_is_a_job_of_its_own() -> None:
     """A stride of 2 takes a reshuffle."""
-    first, second = studied("stride", "1,2")
-    assert [unit for unit, _ in first.jobs] == ["TP", "NN", "TP"]
-    assert [unit for unit, _ in second.jobs] == ["TP", "TP", "NN", "TP"]
-    assert first.found == second.found == ()
+    found = studied(V7, "stride", "1,2")
+    assert [job.unit for job in found.jobs] == ["TP", "TP", "NN", "TP"]
+    assert [(job.number, job.values) for job in found.jobs if len(job.values) < 2] == [(1, ((Fraction(2),),))]
+    seen = fields(found)
+    assert not any(job in ("transpose", "reshuffle") for job, _, _ in seen)
+    assert ("convolution", None, "kernel_z_size") in seen
 
 
 def test_values_that_the_client_refuses_are_told_with_the_reason() -> None:
-    found = study(CLIENT, "kernel", parse_values("2,3"), Layer(**SMALL))
-    assert [(int(value), "needs a kernel of" in reason) for value, reason in found.refused] == [(2, True)]
+    found = study(OwnDriver(find_chip(V7)), question("kernel", "2,3"))
+    assert [(int(value), "needs a kernel of" in reason) for (value,), reason in found.refused] == [(2, True)]
+    assert found.asked == 1
 
 
-@pytest.mark.parametrize("name", ["size", "inputs", "outputs", "output_zero"])
-def test_bits_alone_lead_to_the_same_fields(name: str) -> None:
+@pytest.mark.parametrize("name,values", [("size", "5..20"), ("inputs", "2..17"), ("output_zero", "0..255/15")])
+def test_bits_alone_lead_to_the_same_fields(name: str, values: str) -> None:
     """Of the NN job: each range of bits that follows the parameter lies in a field that does, and says the same."""
     layout = NNDescriptor.layout()
-    named = convolution(studied(name, VALUES[name]))
-    (group,) = studied(name, VALUES[name], raw=True)
-    ranges = [one for one in group.found if one.series.unit == "NN" and one.relation.coefficients]
+    named = {one.series.name: one for one in studied(V7, name, values).found if one.series.unit == "NN"}
+    raw = studied(V7, name, values, raw=True)
+    ranges = [one for one in raw.found if one.series.unit == "NN" and one.relation.is_claimed]
     met = set()
     for one in ranges:
         word, _, bits = one.series.place[1:-1].partition("[")
         high, low = (int(bit) for bit in (bits.split(":") if ":" in bits else (bits, bits)))
         (field,) = [at for at in layout.values() if at.word == int(word) and at.lsb <= low and high <= at.msb]
         met.add(field.name)
-        whole = [value >> (low - field.lsb) for value in named[field.name].series.values]
+        whole = [value >> (low - field.lsb) for value in named[field.name].series.values if value is not None]
         assert list(one.series.values) == whole
-    assert met >= set(AFFINE[name])
+    assert met >= {name for name, one in named.items() if one.relation.kind is Kind.AFFINE}
+
+
+# Clients that do more than is asked of them.
+
+
+@dataclasses.dataclass(frozen=True)
+class Restless:
+    """Warms up at every other model, has its buffers elsewhere each time, and gives each job a submit of its own."""
+
+    inner: OwnDriver
+    other: Layer = Layer(size=4, inputs=2, outputs=3)
+
+    def record(self, models: Sequence[Path]) -> Iterator[Recording | Refusal]:
+        warming = models[0].parent / "warming.tflite"
+        warming.write_bytes(self.other.model())
+        (warm,) = self.inner.record([warming])
+        assert isinstance(warm, Recording)
+        for number, result in enumerate(self.inner.record(models)):
+            assert isinstance(result, Recording)
+            store = Store()
+            for one in [*(_jobs_alone(warm) if number % 2 else []), *_jobs_alone(result)]:
+                add_submission(store, _moved(one, 0x1000 * (number % 5)))
+            yield store.recording(result.path, result.header)
+
+
+def _jobs_alone(recording: Recording) -> Iterator[Submission]:
+    for seen in views_of(recording):
+        yield from (with_jobs(seen, job.number, job.number) for job in seen.jobs)
+
+
+def _moved(submission: Submission, by: int) -> Submission:
+    """Its buffers in the opposite order."""
+    ends = [-(-buffer.end // 4096) * 4096 for buffer in submission.buffers]
+    return submission.moved([0x1000000 + (1 << 32) - end + by for end in ends])
+
+
+def test_a_client_that_does_more_leads_to_the_same_relations() -> None:
+    plain = study(OwnDriver(find_chip(V7)), question("outputs", "5..9"))
+    restless = study(Restless(OwnDriver(find_chip(V7))), question("outputs", "5..9"))
+    own = [job.number for job in restless.jobs if len(job.values) == len(restless.values)]
+    assert len(restless.jobs) == 6
+    assert len(own) == 3
+
+    def told(found: Study, jobs: Sequence[int]) -> set[tuple[int, str, str, Relation]]:
+        return {
+            (jobs.index(one.series.job), one.series.place, one.series.name, one.relation)
+            for one in found.found
+            if one.series.job in jobs and not one.series.name.endswith("which buffer")
+        }
+
+    assert told(restless, own) == told(plain, [0, 1, 2])
+    assert [one for one in restless.found if one.series.job not in own and one.relation.is_claimed] == []
+
+
+def test_an_address_that_points_elsewhere_is_told() -> None:
+    """The convolution reads what the network is given, in place of what was transposed."""
+
+    class Confused(OwnDriver):
+        def record(self, models: Sequence[Path]) -> Iterator[Recording | Refusal]:
+            for number, result in enumerate(super().record(models)):
+                assert isinstance(result, Recording)
+                store = Store()
+                for seen in views_of(result):
+                    add_submission(store, _reading_the_input(seen) if number == 1 else seen.submission)
+                yield store.recording(result.path, result.header)
+
+    found = study(Confused(find_chip(V7)), dataclasses.replace(question("size", "5..8"), checked=False))
+    (other,) = [one for one in found.found if not one.series.is_number]
+    assert (other.series.name, other.relation.kind) == ("in_image_address, which buffer", Kind.DEPENDS)
+    assert len(set(other.series.values)) == 2
+
+
+def _reading_the_input(seen: SubmitView) -> Submission:
+    buffers = list(seen.submission.buffers)
+    convolution, transpose = seen.job(1).descriptors[0], seen.job(0).descriptors[0]
+    data = buffers[convolution.buffer].data
+    assert data is not None
+    words = data.view("<u4").copy()
+    words[convolution.offset // 4 + 6] = transpose.fields["in_image_base_address"]
+    buffers[convolution.buffer] = dataclasses.replace(buffers[convolution.buffer], data=words.view(np.uint8))
+    return dataclasses.replace(seen.submission, buffers=tuple(buffers), relocations=())
+
+
+# What may be asked.
 
 
 @pytest.mark.parametrize("text", ["", "x", "1..", "5..1", "1..1000", "1/0", "1..9/0", "1..9/-1", "1,,2"])
@@ -143,7 +293,28 @@ def test_values_that_are_none_are_refused(text: str) -> None:
 
 
 def test_values_are_ranges_and_lists() -> None:
-    assert parse_values("1..4,8..16/4,0.5") == [*map(Fraction, (1, 2, 3, 4, 8, 12, 16)), Fraction(1, 2)]
+    assert parse_values("1..4,8..16/4,0.5,4") == [*map(Fraction, (1, 2, 3, 4, 8, 12, 16)), Fraction(1, 2)]
+
+
+@pytest.mark.parametrize(
+    "name,values", [("size", "5..20"), ("outputs", "8..64/8"), ("input_zero", "0..9"), ("same", "0,1")]
+)
+def test_checks_lie_between_and_beyond_the_values(name: str, values: str) -> None:
+    asked = parse_values(values)
+    found = checks(Layer(), name, asked)
+    assert not set(found) & set(asked)
+    assert all(with_value(Layer(), name, value).is_quick for value in found)
+    if name != "same":
+        assert max(found) > 4 * max(asked)
+    if "/" in values:
+        assert any(min(asked) < value < max(asked) for value in found)
+
+
+def test_checks_of_a_scale_are_no_powers_of_two_of_it() -> None:
+    asked = parse_values("0.05,0.1,0.2")
+    ratios = [math.log2(float(value / asked[0])) for value in checks(Layer(), "output_scale", asked)]
+    assert max(ratios) > 8 and min(ratios) < -6
+    assert not any(abs(ratio - round(ratio)) < 0.01 for ratio in ratios)
 
 
 @pytest.mark.parametrize(

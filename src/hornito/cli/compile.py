@@ -26,29 +26,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from hornito.compiler import compile_plan, make_plan, nothing_for_npu, sharing
+    from hornito.compiler import nothing_for_npu
     from hornito.model import find_model, read_model
+    from hornito.runtime import CompiledModel
     from hornito.stream import write_archive
 
     model = find_model(options.model)
     keep_apart([options.output], [str(model)])
     graph = read_model(model)
-    plan = make_plan(graph, plan_options(options))
-    if not plan.uses_npu:
-        raise Unsupported(f"{graph.name}: {nothing_for_npu(plan)}; --device cpu runs it as it is")
+    chosen = plan_options(options)
+    wanted = CompiledModel(graph, chosen)
+    if not wanted.from_cache and not wanted.plan.uses_npu:
+        raise Unsupported(f"{graph.name}: {nothing_for_npu(wanted.plan)}; --device cpu runs it as it is")
     if constant := [index for index in graph.outputs if graph.tensor(index).is_constant]:
         raise Unsupported(f"{graph.name}: output T#{constant[0]} is a constant, which a submission file can't give")
-    compiled = compile_plan(plan)
-    write_archive(options.output, compiled.archive)
+    archive, facts = wanted.result()
+    write_archive(options.output, archive)
     counts = {
         "output": options.output,
-        "chip": plan.options.chip.name,
-        "submissions": len(compiled.archive.submissions),
-        "segments": len(compiled.archive.segments),
-        "jobs": sum(len(jobs) for jobs in compiled.jobs),
-        "cpu_operators": len(plan.refusals),
+        "chip": chosen.chip.name,
+        "submissions": len(archive.submissions),
+        "segments": len(archive.segments),
+        "jobs": facts.jobs,
+        "cpu_operators": facts.cpu_operators,
+        "from_cache": wanted.from_cache,
     }
-    if off := sharing(plan):
+    if off := facts.sharing:
         remark(f"hornito: {graph.name}: {off}")
     if options.json:
         print_json(counts)

@@ -4,7 +4,7 @@
 import argparse
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hornito import __version__
 from hornito.cli.options import add_fault, fault_plan, file_name
@@ -54,7 +54,7 @@ def run_on_virtual_node(options: argparse.Namespace, trace: str | None) -> int:
 @contextlib.contextmanager
 def _device(
     options: argparse.Namespace, records: "Records", command: Sequence[str], trace: str | None
-) -> Iterator["Served"]:
+) -> Iterator["Served[Any]"]:
     from hornito.hardware.chips import DEFAULT_CHIP, find_chip
     from hornito.virtual.standalone import standalone_device
 
@@ -62,9 +62,10 @@ def _device(
     with contextlib.ExitStack() as stack:
         recorder = None
         if trace is not None:
-            from hornito.trace.recorded_device import RecordedDevice, recording
+            from hornito.trace.recorded_calls import recording
+            from hornito.trace.recorded_device import RecordedDevice
 
-            recorder = stack.enter_context(recording(trace, chip, command, f"hornito {__version__}"))
+            recorder = stack.enter_context(recording(trace, chip.name, command, f"hornito {__version__}"))
         device = stack.enter_context(standalone_device(chip, fault_plan(options)))
         served = device if recorder is None else RecordedDevice(device, recorder)
         records.follow(served)

@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING, Any
 from hornito.cli.options import print_json
 from hornito.cli.pager import paged, wants_colour
 from hornito.cli.trace_options import check_chip, warn, write
-from hornito.cli.trace_study import told
+from hornito.cli.trace_study import relation_json, series_json, told
 from hornito.errors import BadInput
 
 if TYPE_CHECKING:
-    from hornito.trace.infer import Finding
+    from hornito.trace.relations import Finding
     from hornito.trace.show import Shown
 
 
 def run(options: argparse.Namespace) -> int:
     """0 if nothing follows any number, 1 if something does."""
     from hornito.model import find_model, read_model
-    from hornito.trace.infer import Finding, findings, guess
+    from hornito.trace.infer import guess
     from hornito.trace.load import load
     from hornito.trace.parameters import differing
-    from hornito.trace.study import raw_findings, series_of
-    from hornito.trace.view import view
+    from hornito.trace.relations import Finding
+    from hornito.trace.study import compare
+    from hornito.trace.tracks import raw_series, series, tracks, views_of
 
     files = [options.old, *options.new]
     if len(files) != len(options.infer):
@@ -31,16 +32,20 @@ def run(options: argparse.Namespace) -> int:
     changed = differing([read_model(find_model(model)) for model in options.infer])
     chip = check_chip(options.chip)
     recordings = [load(path) for path in files]
-    sides = [[view(recording, submit, chip) for submit in recording.submits()] for recording in recordings]
-    shapes = {tuple((job.unit, len(job.descriptors)) for seen in side for job in seen.jobs) for side in sides}
-    for recording in recordings:
+    sides = [views_of(recording, chip) for recording in recordings]
+    for recording, side in zip(recordings, sides, strict=True):
         warn(recording)
-    if len(shapes) > 1:
-        raise BadInput("the recordings do not start the same jobs; 'hornito trace diff A B' shows where they part")
+        if not side:
+            raise BadInput(f"{recording.path}: starts no job")
     results: dict[tuple[str, ...], list[Finding]] = {}
     for names, values in changed.items():
-        found = list(raw_findings(values, sides)) if options.raw else findings(values, list(series_of(sides)))
-        results[names] = [Finding(one.series, guess(values, one.series.values) or one.relation) for one in found]
+        found = tracks(sides, sorted(range(len(values)), key=values.__getitem__))
+        rows = list(raw_series(found, values) if options.raw else series(found, len(sides)))
+        findings, _ = compare(rows, [(value,) for value in values], len(values))
+        results[names] = [
+            Finding(one.series, (guess(values, one.series.values) if one.series.is_number else None) or one.relation)
+            for one in findings
+        ]
     if options.json:
         print_json([_json(names, found) for names, found in results.items()])
     else:
@@ -56,23 +61,16 @@ def _lines(results: "dict[tuple[str, ...], list[Finding]]") -> "Iterator[Shown]"
         more = f" (and with it {', '.join(names[1:])})" if names[1:] else ""
         yield Shown(f"p = {names[0]}{more}", Style.HEADING)
         for one in found:
-            series = one.series
-            core = "" if series.core is None else f" core {series.core}"
-            style = Style.PLAIN if one.relation.coefficients else Style.NOTE
-            where = f"job {series.job} {series.unit}{core}"
-            yield Shown(f"  {where:16} {series.place:12} {series.name:32} {told(one, 'p')}", style)
+            core = "" if one.series.core is None else f" core {one.series.core}"
+            style = Style.PLAIN if one.relation.is_claimed else Style.NOTE
+            where = f"job {one.series.job} {one.series.unit}{core}"
+            there = sum(value is not None for value in one.series.values)
+            few = f" (in {there} of {len(one.series.values)} recordings)" if there < len(one.series.values) else ""
+            yield Shown(f"  {where:16} {one.series.place:12} {one.series.name:32} {told(one, 'p')}{few}", style)
         if not found:
             yield Shown("  nothing follows it")
 
 
 def _json(names: tuple[str, ...], found: "list[Finding]") -> dict[str, Any]:
-    rows = [
-        {
-            **{"job": one.series.job, "unit": one.series.unit, "core": one.series.core, "place": one.series.place},
-            **{"name": one.series.name, "values": list(one.series.values), "relation": one.relation.kind.value},
-            **{"coefficients": [float(part) for part in one.relation.coefficients]},
-            **{"formula": one.relation.text("p"), "confidence": one.relation.confidence},
-        }
-        for one in found
-    ]
+    rows = [series_json(one.series) | relation_json(one.relation, "p") for one in found]
     return {"parameters": list(names), "found": rows}

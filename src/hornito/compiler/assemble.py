@@ -2,23 +2,24 @@
 """How does a plan become submissions? Every job is encoded, every buffer gets its place last of all."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hornito.compiler.arena import arrange
 from hornito.compiler.convolution import EncodedConvolution, encode_convolution
 from hornito.compiler.cpu_moves import move_model
 from hornito.compiler.moves import move_descriptors
-from hornito.compiler.options import Options
-from hornito.compiler.placement import Place, place
+from hornito.compiler.options import Options, Technique
+from hornito.compiler.placement import Place, blocks, place
 from hornito.compiler.plan import CpuPart, MovePart, NpuPart, Plan, make_plan
 from hornito.compiler.search import shaping_of
+from hornito.compiler.shaping import Shaping
 from hornito.compiler.tasks import Convolution, Job, Move, Pad
 from hornito.hardware import states
-from hornito.hardware.chips import Chip
 from hornito.hardware.nn import NNDescriptor
 from hornito.hardware.tp import TPDescriptor
 from hornito.model import Graph, extract
@@ -38,6 +39,7 @@ from hornito.stream.submission import STREAM
 
 PAGE = 4096
 Descriptor = TypeVar("Descriptor", NNDescriptor, TPDescriptor)
+Shaper = Callable[[Convolution, Options], Shaping]
 Places = Mapping[str, tuple[int, int]]  # field: buffer, and byte there
 FIRST_ADDRESS = 0x01000000  # above what the kernel keeps for itself; drivers move submissions anyway
 
@@ -49,6 +51,16 @@ class EncodedJob:
     task: Job
     convolution: EncodedConvolution | None = None
     descriptors: tuple[TPDescriptor, ...] = ()
+
+    @property
+    def flushed(self) -> list[tuple[TPDescriptor, ...]]:
+        """The descriptors of each TP job: a move may take several, the last core of each of which flushes."""
+        found: list[list[TPDescriptor]] = [[]]
+        for descriptor in self.descriptors:
+            if found[-1] and not found[-1][-1].no_flush:
+                found.append([])
+            found[-1].append(descriptor)
+        return [tuple(job) for job in found]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +77,17 @@ def compile_graph(graph: Graph, options: Options) -> Compiled:
     return compile_plan(make_plan(graph, options))
 
 
-def compile_plan(plan: Plan) -> Compiled:
-    """Encode every job of a plan, and cut out the CPU's parts as models of their own.
+def compile_plan(plan: Plan, shape: Shaper = shaping_of) -> Compiled:
+    """Encode every job of a plan, and cut out the CPU's parts as models of their own. ``shape`` says how NN jobs are
+    carried out.
 
     Raises Unsupported for a chip whose coefficient format nobody has proven.
     """
     plan.options.check()
-    return estimate(plan)
+    return estimate(plan, shape)
 
 
-def estimate(plan: Plan) -> Compiled:
+def estimate(plan: Plan, shape: Shaper = shaping_of) -> Compiled:
     """As ``compile_plan``, but to be looked at only: an unproven coefficient format is taken for version 7's."""
     submissions = [initialisation()]
     segments: list[NpuSegment | CpuSegment] = []
@@ -86,8 +99,8 @@ def estimate(plan: Plan) -> Compiled:
         crossing |= tensors
         match part:
             case NpuPart():
-                jobs = tuple(encode_job(task, plan.options) for task in part.tasks if isinstance(task, Job))
-                submission = _Assembly(plan.options.chip, address).submission(jobs, part, tensors)
+                jobs = tuple(encode_job(task, plan.options, shape) for task in part.tasks if isinstance(task, Job))
+                submission = _Assembly(plan.options, address).submission(jobs, part, tensors)
                 address = -(-submission.buffers[-1].end // PAGE) * PAGE
                 segments.append(NpuSegment(len(submissions)))
                 submissions.append(submission)
@@ -110,10 +123,10 @@ def estimate(plan: Plan) -> Compiled:
     return Compiled(plan, archive, tuple(encoded))
 
 
-def encode_job(task: Job, options: Options) -> EncodedJob:
+def encode_job(task: Job, options: Options, shape: Shaper = shaping_of) -> EncodedJob:
     """Choose and encode everything about one job but its addresses."""
     if isinstance(task, Convolution):
-        return EncodedJob(task, convolution=encode_convolution(task, options.chip, shaping_of(task, options)))
+        return EncodedJob(task, convolution=encode_convolution(task, options.chip, shape(task, options)))
     assert isinstance(task, Move)
     return EncodedJob(task, descriptors=move_descriptors(task, options.chip))
 
@@ -131,17 +144,20 @@ def initialisation() -> Submission:
 class _Assembly:
     """Collects the buffers of one submission, each in pages of its own from ``address`` on."""
 
-    def __init__(self, chip: Chip, address: int) -> None:
-        self._chip = chip
+    def __init__(self, options: Options, address: int) -> None:
+        self._chip = options.chip
+        self._shares = options.uses(Technique.MEMORY)
         self._address = address
         self._buffers: list[Buffer] = []
         self._relocations: list[Relocation] = []
-        self._tensors: dict[int, int] = {}  # the buffers of tensors that lie in no other
+        self._tensors: dict[int, tuple[int, int]] = {}  # buffers and offsets of tensors that lie in no other
         self._places: dict[int, Place] = {}
         self._stream = StreamBuilder()
 
     def submission(self, jobs: tuple[EncodedJob, ...], part: NpuPart, tensors: dict[int, TensorInfo]) -> Submission:
         self._places = place(part.tasks)
+        if self._shares:
+            self._arrange(part)
         self._stream.zeros(states.LEADING_ZERO_WORDS)
         for job in jobs:
             if job.convolution is not None:
@@ -172,8 +188,15 @@ class _Assembly:
         """The buffer in which a tensor lies, and its offset there."""
         where = self._places[number]
         if where.whole not in self._tensors:
-            self._tensors[where.whole] = self._add(BufferKind.TENSOR, self._places[where.whole].size)
-        return self._tensors[where.whole], where.offset
+            self._tensors[where.whole] = self._add(BufferKind.TENSOR, self._places[where.whole].size), 0
+        buffer, offset = self._tensors[where.whole]
+        return buffer, offset + where.offset
+
+    def _arrange(self, part: NpuPart) -> None:
+        """Give all tensors places in one buffer, those that never live at the same time the same ones."""
+        arena = arrange(blocks([(task,) for task in part.tasks], self._places, part.inputs, part.outputs))
+        buffer = self._add(BufferKind.TENSOR, arena.size)
+        self._tensors = {number: (buffer, offset) for number, offset in arena.offsets.items()}
 
     def _port(self, number: int, tensor: TensorInfo) -> Port:
         return Port(tensor, *self._tensor(number), tensor.bytes)

@@ -11,6 +11,7 @@ have run such jobs.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hornito.compiler.tasks import Convolution, Frame, Reshuffle, Shape, Task
@@ -82,7 +83,9 @@ def cut(task: Task, limits: Limits = FIELDS) -> list[Task]:
         return _reshuffles(task, limits.window)
     if not isinstance(task, Convolution) or task.wraps:
         return [task]
-    return [band for group in _groups(task, limits.outputs) for band in _bands(group, limits.size)]
+    whole = task.kernels.count <= limits.outputs
+    parts = [task] if whole else groups(task, even_spans(task.kernels.count, limits.outputs))
+    return [band for group in parts for band in _bands(group, limits.size)]
 
 
 def is_band(task: Task) -> bool:
@@ -136,13 +139,11 @@ def _moved(frame: Frame, rows: int, columns: int) -> Frame:
     return dataclasses.replace(frame, row=frame.row + rows, column=frame.column + columns)
 
 
-def _groups(conv: Convolution, most: int) -> list[Convolution]:
+def groups(conv: Convolution, spans: Sequence[Span]) -> list[Convolution]:
     """A job for each group of output channels."""
-    if conv.kernels.count <= most:
-        return [conv]
     found = []
     own = conv.kernels.count if conv.outputs is None else conv.outputs
-    for span in even_spans(conv.kernels.count, most):
+    for span in spans:
         end = span.first + span.count
         kernels, first = on_seen_planes(part(conv.kernels, span.first, end))
         seen, written = conv.source_frame, conv.target_frame

@@ -65,7 +65,8 @@ def encode(kernels: Kernels, job: "StreamShape", input_zero_point: int, cores: i
     else:
         weights = order.weights()
         runs, tails = _runs(sequence, weights)
-        width = 0 if job.pointwise else _choose_width(sequence, weights, runs, tails, zrl_bits)
+        sizes = _stream_bits(sequence, weights, runs, tails, zrl_bits)
+        width = 0 if job.pointwise else job.zero_runs if job.zero_runs is not None else _choose_width(sizes)
         if width:
             streams = _write_runs(sequence, weights, runs, tails, width, kernels.zero)
         else:
@@ -82,12 +83,38 @@ def encode(kernels: Kernels, job: "StreamShape", input_zero_point: int, cores: i
 class StreamShape:
     """What the stream's order depends on beside the kernels: kernels per core and superblock, the size of an output
     plane (bytes), whether this is a 1x1 convolution (then without zero runs), and whether wide kernels keep their rows
-    whole (which is wrong)."""
+    whole (which is wrong). ``zero_runs``: their width in bits, None for the one that the reference driver finds."""
 
     kernels_per_core: int
     plane_bytes: int
     pointwise: bool
     rows_whole: bool = False
+    zero_runs: int | None = None
+
+
+@dataclass(frozen=True)
+class Size:
+    """What coefficients would take: bytes of the blob, what they take in SRAM, and the width of zero runs for that."""
+
+    bytes: int
+    cached_bytes: int
+    zero_runs: int
+
+
+def measure(kernels: Kernels, job: "StreamShape", cores: int, zrl_bits: int) -> Size:
+    """What ``encode`` would give with the best width of zero runs up to ``zrl_bits``, counted without packing."""
+    order = _Order(kernels, job, min(kernels.count, cores))
+    width = 0
+    if job.pointwise:
+        fixed = _HEADER_BITS + 2 * order.per_core * _FIELD_BITS
+        bits = np.full(order.cores, order.length * facts.WEIGHT_BITS + fixed)
+    else:
+        sequence, weights = order.sequence(0), order.weights()
+        tried = _stream_bits(sequence, weights, *_runs(sequence, weights), zrl_bits)
+        width = int(np.argmin((-(-tried // _SIZE_STEP)).sum(axis=1)))
+        bits = tried[width]
+    sizes = -(-bits // (8 * facts.ALIGNMENT)) * facts.ALIGNMENT
+    return Size(facts.header_bytes(cores) + int(sizes.sum()), int(sizes.max()) * len(sizes), width)
 
 
 class _Order:
@@ -202,29 +229,32 @@ def _tail_tokens(zeros: NDArray[np.int64], width: int) -> NDArray[np.int64]:
     return -(-zeros >> width)
 
 
-def _choose_width(
+def _stream_bits(
     sequence: _Sequence, weights: _Weights, runs: NDArray[np.int64], tails: NDArray[np.int64], widest: int
-) -> int:
-    """The zero-run width (bits) with the smallest streams, as the reference driver looks for it: from the widest down,
-    ties to the narrower, stopping at the first that is worse."""
+) -> NDArray[np.int64]:
+    """The bits of each core's stream for each width of zero runs, [width, core]."""
     weight_core = weights.positions // sequence.length
     tail_core = sequence.flushes // sequence.length
     counts = np.bincount(weight_core, minlength=sequence.cores)
-    best, chosen = None, 0
-    for width in range(widest, -1, -1):
-        if width == 0:
-            tokens = np.full(sequence.cores, sequence.length)
-        else:
-            zeros = np.bincount(weight_core, _tokens(runs, width), minlength=sequence.cores)
-            # Not in place: without any weights the first count is of another type.
-            zeros = zeros + np.bincount(tail_core, _tail_tokens(tails, width), minlength=sequence.cores)
-            tokens = counts + zeros.astype(np.int64)
-        fixed = _HEADER_BITS + 2 * sequence.kernels_per_core * _FIELD_BITS
-        bits = tokens * (width + facts.WEIGHT_BITS) + fixed
-        size = int((-(-bits // _SIZE_STEP)).sum())
-        if best is not None and size > best:
+    fixed = _HEADER_BITS + 2 * sequence.kernels_per_core * _FIELD_BITS
+    found = [np.full(sequence.cores, sequence.length * facts.WEIGHT_BITS + fixed)]
+    for width in range(1, widest + 1):
+        zeros = np.bincount(weight_core, _tokens(runs, width), minlength=sequence.cores)
+        # Not in place: without any weights the first count is of another type.
+        zeros = zeros + np.bincount(tail_core, _tail_tokens(tails, width), minlength=sequence.cores)
+        found.append((counts + zeros.astype(np.int64)) * (width + facts.WEIGHT_BITS) + fixed)
+    return np.stack(found)
+
+
+def _choose_width(bits: NDArray[np.int64]) -> int:
+    """The zero-run width (bits) with the smallest streams, as the reference driver looks for it: from the widest down,
+    ties to the narrower, stopping at the first that is worse."""
+    sizes = (-(-bits // _SIZE_STEP)).sum(axis=1).tolist()
+    chosen = len(sizes) - 1
+    for width in range(len(sizes) - 2, -1, -1):
+        if sizes[width] > sizes[chosen]:
             break
-        best, chosen = size, width
+        chosen = width
     return chosen
 
 

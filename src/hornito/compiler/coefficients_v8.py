@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hornito.compiler.bit_stream import scatter
-from hornito.compiler.coefficients import Coefficients
+from hornito.compiler.coefficients import Coefficients, Size
 from hornito.compiler.tiling import ceil_div
 from hornito.compiler.weights import Kernels
 from hornito.hardware import coefficients_v8 as facts
@@ -47,6 +47,28 @@ def encode(kernels: Kernels, superblocks: int, input_zero_point: int, depthwise:
     biases = (bias & 0xFFFFFFFF).astype("<u4").view(np.uint8)
     blob = np.concatenate([header, *streams, biases])
     return Coefficients(blob, 0, len(blob))
+
+
+def measure(kernels: Kernels, superblocks: int, depthwise: bool, cores: int) -> Size:
+    """What ``encode`` would give, counted without packing."""
+    used = min(kernels.count, cores)
+    values = kernels.values if depthwise else kernels.written_out()
+    table = _code_table(_symbol_map(values))
+    residuals = (values - np.uint8(kernels.zero)).reshape(kernels.count, -1)
+    lengths = facts.FIRST_BITS + table.second_bits + table.third_bits
+    padding = -residuals.shape[1] % facts.BLOCK
+    each = lengths[residuals].sum(axis=1) + padding * int(lengths[0])
+    weights = residuals.shape[1] + padding
+    total = facts.HEADER_BYTES + 4 * kernels.count
+    deal = _deal_depthwise if depthwise else _deal
+    for core in range(used):
+        own = np.concatenate(deal(core, kernels.count, used, cores, superblocks))
+        content = np.array([len(own) & 0xFF, len(own) >> 8])
+        bits = int(each[own].sum() + lengths[content].sum())
+        count = 2 + len(own) * weights
+        bits += count % 2 * int(lengths[0]) + 2 * facts.END_PAIRS * facts.FIRST_BITS
+        total += ceil_div(bits, 8 * facts.ALIGNMENT) * facts.ALIGNMENT
+    return Size(total, total, 0)
 
 
 def _deal(core: int, outputs: int, used: int, cores: int, superblocks: int) -> list[NDArray[np.int64]]:

@@ -5,15 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hornito.compiler import coefficients, coefficients_v8
-from hornito.compiler.coefficients import Coefficients
+from hornito.compiler.caching import Taken, caching_of
+from hornito.compiler.coefficients import Coefficients, Size
 from hornito.compiler.reference_driver import SIZE_MODULUS
 from hornito.compiler.requantisation import multiplier_and_shift
 from hornito.compiler.shaping import Shaping, reference_shaping
-from hornito.compiler.sram import choose_caching
 from hornito.compiler.tasks import Convolution
 from hornito.compiler.tiling import Tile
+from hornito.cost import Geometry
 from hornito.hardware.chips import Chip, CoefficientFormat
-from hornito.hardware.nn import CachingMode, NNDescriptor, Pooling, split_multiplier, split_offsets
+from hornito.hardware.nn import NNDescriptor, Pooling, split_multiplier, split_offsets
 
 KERNEL_Z_BITS = 14  # of the input channels; the rest has a field of its own, which no driver has used yet
 KERNEL_Z_MASK = (1 << KERNEL_Z_BITS) - 1
@@ -33,19 +34,9 @@ def encode_convolution(conv: Convolution, chip: Chip, shaping: Shaping | None = 
     """Pack the weights, choose caching, fill the descriptor. Without ``shaping``, as the reference driver does it."""
     shaping = shaping or reference_shaping(conv, chip)
     tile = shaping.tile
-    packed = _PACKERS[chip.coefficient_format](conv, tile, chip)
-    caching = choose_caching(
-        tile,
-        max(conv.kernels.rows, conv.kernels.columns),
-        conv.input.channels,
-        conv.output.channels,
-        packed.cached_bytes,
-        chip.vip_sram,
-    )
+    packed = _PACKERS[chip.coefficient_format](conv, shaping, chip)
+    caching = caching_of(geometry_of(conv), shaping, Taken(len(packed.blob), packed.cached_bytes), chip)
     own = _version_fields(conv, chip)
-    if chip.nn_version == 8:
-        # The reference driver turns caching off there, but leaves the addresses that it would have used.
-        caching |= {"image_caching_mode": CachingMode.NONE, "kernel_caching_mode": CachingMode.NONE}
     multiplier, shift = multiplier_and_shift(conv.factor, chip.nn_version)
     cut = SIZE_MODULUS if conv.wraps else UNCUT
     seen, written = conv.source_frame, conv.target_frame
@@ -83,6 +74,24 @@ def encode_convolution(conv: Convolution, chip: Chip, shaping: Shaping | None = 
     return EncodedConvolution(descriptor, packed, tile)
 
 
+def geometry_of(conv: Convolution) -> Geometry:
+    """What the cost model wants to know of it, as its descriptor will state it."""
+    return Geometry(
+        conv.input.columns,
+        conv.input.rows,
+        conv.input.channels,
+        conv.output.columns * conv.step,
+        conv.output.rows * conv.step,
+        conv.output.channels,
+        conv.kernels.columns,
+        conv.kernels.rows,
+        conv.offset_x,
+        conv.offset_y,
+        conv.depthwise,
+        conv.first_pixel,
+    )
+
+
 def _version_fields(conv: Convolution, chip: Chip) -> dict[str, int]:
     """What the NN unit's version 8 has and version 7 has not."""
     if chip.nn_version == 7:
@@ -90,18 +99,31 @@ def _version_fields(conv: Convolution, chip: Chip) -> dict[str, int]:
     return {"no_z_offset": 1, "no_flush": 1, "depthwise": int(conv.depthwise)}
 
 
-def _pack_v7(conv: Convolution, tile: Tile, chip: Chip) -> Coefficients:
+def measure_coefficients(conv: Convolution, kernels_per_core: int, superblocks: int, chip: Chip) -> Size:
+    """What a convolution's coefficients would take."""
+    if chip.coefficient_format is CoefficientFormat.V8:
+        return coefficients_v8.measure(conv.kernels, superblocks, conv.depthwise, chip.nn_cores)
+    shape = coefficients.StreamShape(kernels_per_core, conv.target_frame.plane_bytes, not conv.runs, conv.rows_whole)
+    return coefficients.measure(conv.kernels, shape, chip.nn_cores, chip.zrl_bits)
+
+
+def _pack_v7(conv: Convolution, shaping: Shaping, chip: Chip) -> Coefficients:
     shape = coefficients.StreamShape(
-        tile.kernels_per_core, conv.target_frame.plane_bytes, not conv.runs, conv.rows_whole
+        shaping.tile.kernels_per_core,
+        conv.target_frame.plane_bytes,
+        not conv.runs,
+        conv.rows_whole,
+        shaping.zero_runs,
     )
     return coefficients.encode(conv.kernels, shape, conv.input_zero_point, chip.nn_cores, chip.zrl_bits)
 
 
-def _pack_v8(conv: Convolution, tile: Tile, chip: Chip) -> Coefficients:
-    return coefficients_v8.encode(conv.kernels, tile.superblocks, conv.input_zero_point, conv.depthwise, chip.nn_cores)
+def _pack_v8(conv: Convolution, shaping: Shaping, chip: Chip) -> Coefficients:
+    superblocks = shaping.tile.superblocks
+    return coefficients_v8.encode(conv.kernels, superblocks, conv.input_zero_point, conv.depthwise, chip.nn_cores)
 
 
-_PACKERS: dict[CoefficientFormat, Callable[[Convolution, Tile, Chip], Coefficients]] = {
+_PACKERS: dict[CoefficientFormat, Callable[[Convolution, Shaping, Chip], Coefficients]] = {
     CoefficientFormat.V7: _pack_v7,
     CoefficientFormat.UNPROVEN: _pack_v7,  # an estimate; nothing so packed is ever compiled
     CoefficientFormat.V8: _pack_v8,

@@ -108,6 +108,8 @@ def _reshuffle(move: Reshuffle, tp_cores: int) -> tuple[TPDescriptor, ...]:
     cores = tp_cores if source.rows > 8 or source.channels > 1 else 1
     if source.channels == 3 and source.rows in (320, 224):
         cores = 1  # as the reference driver, which notes it as slow
+    if move.all_cores:
+        cores = tp_cores
     axes = {
         "x": _Axis("x", source.columns, target.columns, move.pad_x),
         "y": _Axis("y", source.rows, target.rows, move.pad_y),

@@ -38,6 +38,10 @@ class Technique(enum.StrEnum):
     TILES = "tiles"  # tiles, superblocks and zero-run widths searched
     CACHING = "caching"  # coefficients and images kept in SRAM by need
     STRIDES = "strides"  # strides of 2 by the cheaper of two ways
+    FOLDS = "folds"  # paddings and activations by the jobs beside them
+    LAYOUTS = "layouts"  # no tensor turned or parted twice, or where its bytes lie right already
+    CORES = "cores"  # moves by all TP cores
+    MEMORY = "memory"  # tensors that never live at the same time share memory
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Which tensors lie in which, and where? The last step before buffers get addresses."""
+"""Which tensors lie in which, how long does each live, and what memory does that take? The step before addresses."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from hornito.compiler.arena import Arena, Block, aligned, arrange
 from hornito.compiler.tasks import Job, Task, View
 
 
 @dataclass(frozen=True)
 class Place:
-    """A tensor of ``size`` bytes lies ``offset`` bytes into tensor ``whole``, which has a buffer of its own."""
+    """A tensor of ``size`` bytes lies ``offset`` bytes into tensor ``whole``, which lies in no other."""
 
     whole: int
     offset: int
@@ -40,3 +41,45 @@ def _whole(number: int, parents: dict[int, tuple[int, int]]) -> tuple[int, int]:
         number, more = parents[number]
         offset += more
     return number, offset
+
+
+def blocks(
+    steps: Sequence[Sequence[Task]], places: dict[int, Place], inputs: Iterable[int], outputs: Iterable[int]
+) -> list[Block]:
+    """The memory of every tensor that lies in no other, with its lifetime: from the first step in which a job touches
+    any part of it to the last. Jobs of one step may run at the same time. Inputs are there before the first step,
+    outputs until after the last."""
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+
+    def touch(number: int, step: int) -> None:
+        whole = places[number].whole
+        first[whole] = min(first.get(whole, step), step)
+        last[whole] = max(last.get(whole, step), step)
+
+    for number in inputs:
+        touch(number, -1)
+    for step, tasks in enumerate(steps):
+        for task in tasks:
+            if isinstance(task, Job):
+                touch(task.source, step)
+                touch(task.target, step)
+    for number in outputs:
+        touch(number, len(steps))
+    return [Block(whole, places[whole].size, first[whole], last[whole]) for whole in sorted(first)]
+
+
+@dataclass(frozen=True)
+class TensorMemory:
+    """Bytes that tensors take: ``apart``, each in memory of its own; ``shared``, where those that never live at the
+    same time share it; ``least``, the most that live at one time, below which no placement can go."""
+
+    apart: int
+    shared: int
+    least: int
+
+
+def tensor_memory(found: Sequence[Block], arena: Arena | None = None) -> TensorMemory:
+    """What blocks take."""
+    arena = arena or arrange(found)
+    return TensorMemory(sum(aligned(block.size) for block in found), arena.size, arena.least)

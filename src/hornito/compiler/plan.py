@@ -10,6 +10,7 @@ from hornito.compiler.evidence import Basis
 from hornito.compiler.operators import MOVES, basis, lower, refusal
 from hornito.compiler.options import Level, Options, Unit
 from hornito.compiler.partition import Group, partition
+from hornito.compiler.rewrites import Jobs, Rewrite, rewritten
 from hornito.compiler.rules import Refusal, lacks
 from hornito.compiler.segment import MAX_LINE, Numbering, Planes, Segment, shape_of, turns
 from hornito.compiler.tasks import Move, Task
@@ -53,7 +54,7 @@ class MovePart(Part):
 class Plan:
     """Where each operator of ``graph`` runs. ``planes``: the tensors that lowering added, by number; ``refusals``: why
     operators are on the CPU, by operator; ``evidence``: what the jobs of the others are known by; ``keys``: what a
-    report must prove of them (evidence.py)."""
+    report must prove of them (evidence.py); ``rewrites``: what was changed about jobs once all were there."""
 
     graph: Graph
     options: Options
@@ -62,6 +63,7 @@ class Plan:
     refusals: dict[int, Refusal]
     evidence: dict[int, Basis]
     keys: dict[int, tuple[str, ...]]
+    rewrites: tuple[Rewrite, ...] = ()
 
     @property
     def uses_npu(self) -> bool:
@@ -100,12 +102,15 @@ def make_plan(graph: Graph, options: Options) -> Plan:
         refusals |= more
     numbering = Numbering(graph)
     parts: list[NpuPart | CpuPart | MovePart] = []
+    rewrites: list[Rewrite] = []
     for group in groups:
         if group.accepted:
             segment = Segment(graph, options, group, numbering)
             for operator in group.operators:
                 lower(segment, operator)
-            parts += _split(tuple(segment.tasks), group, options)
+            jobs, changes = rewritten(Jobs(tuple(segment.tasks), group.inputs, group.outputs), options)
+            rewrites += changes
+            parts += _split(jobs.tasks, group, options)
         else:
             parts.append(CpuPart(group.inputs, group.outputs, tuple(op.index for op in group.operators)))
     banded = {task.operator for part in parts if isinstance(part, NpuPart) for task in part.tasks if is_band(task)}
@@ -113,7 +118,7 @@ def make_plan(graph: Graph, options: Options) -> Plan:
     found = {op.index: basis(graph, op, options, op.index in banded) for op in accepted}
     known = {index: own for index, (own, _) in found.items()}
     keys = {index: own for index, (_, own) in found.items()}
-    return Plan(graph, options, tuple(parts), numbering.planes, refusals, known, keys)
+    return Plan(graph, options, tuple(parts), numbering.planes, refusals, known, keys, tuple(rewrites))
 
 
 def _too_wide(graph: Graph, groups: Sequence[Group], _: Options) -> Iterator[Refusal]:

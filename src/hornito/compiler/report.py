@@ -8,6 +8,7 @@ from typing import Any
 
 from hornito.compiler.assemble import Compiled, EncodedJob
 from hornito.compiler.evidence import Trust
+from hornito.compiler.operators import MOVES
 from hornito.compiler.options import Level, Unit
 from hornito.compiler.plan import CpuPart, MovePart, NpuPart, Plan, make_plan
 from hornito.compiler.tasks import Convolution, Detranspose, Job, Move, Strided, Transpose, View
@@ -141,11 +142,10 @@ def rows(compiled: Compiled) -> list[Row]:
             case NpuPart():
                 jobs = iter(next(encoded))
                 for task in part.tasks:
-                    found.append(
-                        _view_row(graph, segment, task)
-                        if isinstance(task, View)
-                        else _npu_row(compiled, segment, next(jobs))
-                    )
+                    if isinstance(task, View):
+                        found.append(_view_row(graph, segment, task))
+                    else:
+                        found += _npu_rows(compiled, segment, next(jobs))
             case CpuPart():
                 for index in part.operators:
                     operator = graph.operators[index]
@@ -189,7 +189,7 @@ def _view_row(graph: Graph, segment: int, view: View) -> Row:
     return Row(segment, Unit.VIEW, view.operator, operator.kind, moved.shape, after)
 
 
-def _npu_row(compiled: Compiled, segment: int, job: EncodedJob) -> Row:
+def _npu_rows(compiled: Compiled, segment: int, job: EncodedJob) -> list[Row]:
     plan, task = compiled.plan, job.task
     operator = plan.graph.operators[task.operator]
     unproven = plan.evidence[task.operator].trust is not Trust.SILICON
@@ -199,8 +199,12 @@ def _npu_row(compiled: Compiled, segment: int, job: EncodedJob) -> Row:
     sizes = _sizes(task, before=True), _sizes(task, before=False)
     if job.convolution is None:
         assert isinstance(task, Move)
-        name, work = _move_name(plan.graph, task), move_work(job.descriptors)
-        return Row(segment, Unit.TP, task.operator, name, *sizes, work=work, reason=reason)
+        name, parts = _move_name(plan.graph, task), job.flushed
+        pieces = [f"part {number} of {len(parts)}" if len(parts) > 1 else "" for number in range(1, len(parts) + 1)]
+        return [
+            Row(segment, Unit.TP, task.operator, name, *sizes, work=move_work(part), reason=reason, piece=piece)
+            for part, piece in zip(parts, pieces, strict=True)
+        ]
     assert isinstance(task, Convolution)
     conv = job.convolution
     tensors = [plan.graph.tensor(index) for index in operator.inputs[1:] if index >= 0]
@@ -209,7 +213,7 @@ def _npu_row(compiled: Compiled, segment: int, job: EncodedJob) -> Row:
     channels = plan.graph.tensor(operator.outputs[0]).shape[-1]
     whole = channels * task.target_frame.plane_bytes
     own = (channels if task.outputs is None else task.outputs) * pixels
-    return Row(
+    row = Row(
         segment,
         Unit.NN,
         task.operator,
@@ -226,6 +230,7 @@ def _npu_row(compiled: Compiled, segment: int, job: EncodedJob) -> Row:
         piece=task.piece,
         choices=choices_of(conv.descriptor, plan.options.chip, conv.coefficients.zrl_bits),
     )
+    return [row]
 
 
 def demand(compiled: Compiled) -> Demand:
@@ -284,7 +289,8 @@ def real_macs(graph: Graph, operator: Operator) -> int:
 
 def _move_name(graph: Graph, move: Move) -> str:
     if isinstance(move, Strided):
-        return graph.operators[move.operator].kind
+        kind = graph.operators[move.operator].kind
+        return kind if kind in MOVES else "MOVE"
     return type(move).__name__.upper()
 
 

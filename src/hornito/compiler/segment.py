@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """How do operators of one NPU segment share tensors in device memory? What lowering writes its jobs into."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hornito.compiler.bands import cut
-from hornito.compiler.options import Level, Options, Unit
+from hornito.compiler.options import Level, Options, Technique, Unit
 from hornito.compiler.partition import Group
 from hornito.compiler.rules import zero_point
+from hornito.compiler.search import Alternative, divide, fastest
 from hornito.compiler.tasks import (
     Copy,
     Detranspose,
@@ -67,6 +68,7 @@ class Segment:
         self._group = group
         self._numbering = numbering
         self.tasks: list[Task] = []
+        self.considered: list[Alternative] = []  # the ways between which operators had a choice
         self._computed = {output for operator in group.operators for output in operator.outputs}
         self._consumed = {index for operator in group.operators for index in operator.inputs}
         self._wide = options.level.reaches(Level.WIDE)
@@ -76,7 +78,14 @@ class Segment:
     def add(self, task: Task) -> None:
         """The next job, or the jobs into which it is cut. The CPU, in the place of the TP cores, takes any size."""
         whole = isinstance(task, Move) and Unit.TP in self.options.disabled
-        self.tasks += [task] if whole else cut(task)
+        self.tasks += [task] if whole else divide(task, self.options)
+
+    def choose(self, alternatives: Sequence[Alternative]) -> Alternative:
+        """Of ways to do the same, the reference driver's, which is the first, or the fastest."""
+        self.considered += alternatives
+        if len(alternatives) == 1 or not self.options.uses(Technique.STRIDES):
+            return alternatives[0]
+        return fastest(alternatives, self.options)
 
     def scratch(self, tensor: Tensor, shape: Shape) -> int:
         """A number for planes that only this operator knows."""

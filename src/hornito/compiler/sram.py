@@ -41,20 +41,64 @@ def align(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
+def image_bytes(tile: Tile, kernel_size: int, planes: int) -> int:
+    """What a tile's input takes of the SRAM; nothing where it is read once only."""
+    if tile.superblocks == 1:
+        return 0
+    area = (tile.width + kernel_size - 1) * (tile.height + kernel_size - 1)
+    return align(align(area, 16) * planes, 128)
+
+
+def _partial_pattern(outputs: int) -> tuple[int, int, int]:
+    return next(pattern for least, pattern in _PARTIAL_PATTERNS if outputs >= least)
+
+
+def possible_caching(image: int, outputs: int, coefficient_bytes: int, sram: int) -> list[CacheFields]:
+    """All that can be kept in ``sram`` bytes of a tile's input of ``image`` bytes (0: it is read once) and of the
+    coefficients, the least first. Windows share no byte; modes, patterns and the kernels' first byte are those that
+    the reference driver writes."""
+    small = 0 < image < COEFFICIENTS_START  # lies below the coefficients
+    after = 0 if small else image
+    whole = max(align(COEFFICIENTS_START + coefficient_bytes, 128), SMALLEST_END)
+    found = [_fields(CachingMode.NONE, min(SMALLEST_END, sram), 0, (0, 0, 0))]
+    for kept, taken in ((0, 0), (image, after)) if image else ((0, 0),):
+        rest = (sram - taken) // 128 * 128
+        if kept and rest >= SMALLEST_END:
+            found.append(_fields(CachingMode.NONE, SMALLEST_END, kept, (0, 0, 0)))
+        if whole <= rest:
+            found.append(_fields(CachingMode.FULL, whole, kept, (0, 0, 0)))
+        elif rest > SMALLEST_END:
+            found.append(_fields(CachingMode.PARTIAL, rest, kept, _partial_pattern(outputs)))
+    return found
+
+
+def _fields(mode: CachingMode, end: int, image: int, pattern: tuple[int, int, int]) -> CacheFields:
+    """Coefficients up to byte ``end``, the image behind them or, a small one, before."""
+    first, last = (0, COEFFICIENTS_START) if image < COEFFICIENTS_START else (end, end + image)
+    return CacheFields(
+        image_caching_mode=CachingMode.FULL if image else CachingMode.NONE,
+        kernel_caching_mode=mode,
+        kernel_pattern_msb=pattern[0],
+        kernel_pattern_low=pattern[1],
+        kernel_pattern_high=pattern[2],
+        kernel_cache_start_address=COEFFICIENTS_START,
+        kernel_cache_end_address=end,
+        image_cache_start_address=first,
+        image_cache_end_address=last,
+    )
+
+
 def choose_caching(
     tile: Tile, kernel_size: int, planes: int, outputs: int, coefficient_bytes: int, sram: int
 ) -> CacheFields:
     """Split ``sram`` bytes between ``coefficient_bytes`` of coefficients and the tile of ``planes`` input planes."""
-    image = 0
-    if tile.superblocks > 1:
-        area = (tile.width + kernel_size - 1) * (tile.height + kernel_size - 1)
-        image = align(align(area, 16) * planes, 128)
+    image = image_bytes(tile, kernel_size, planes)
     mode, pattern = CachingMode.FULL, (0, 0, 0)
     if COEFFICIENTS_START + coefficient_bytes + image < sram:
         end = max(min(align(COEFFICIENTS_START + coefficient_bytes, 128), sram), SMALLEST_END)
     else:
         mode = CachingMode.PARTIAL
-        pattern = next(pattern for least, pattern in _PARTIAL_PATTERNS if outputs >= least)
+        pattern = _partial_pattern(outputs)
         if COEFFICIENTS_START + coefficient_bytes >= sram:
             end, image = sram, 0
         elif image > sram:

@@ -88,25 +88,32 @@ def strided_descriptors(move: Strided, cores: int) -> tuple[TPDescriptor, ...]:
 
     Raises Endless where the move takes too many.
     """
-    parts = [part for walk in move.walks for part in _seated(walk)]
-    while len(parts) < cores:
-        longest = max(range(len(parts)), key=lambda number: parts[number].bytes)
-        halves = _halved(parts[longest])
+    found = [part for walk in move.walks for part in _seated(walk)]
+    while len(found) < cores:
+        longest = max(range(len(found)), key=lambda number: found[number].bytes)
+        halves = _halved(found[longest])
         if halves is None:
             break
-        parts[longest : longest + 1] = halves
+        found[longest : longest + 1] = halves
+    if len(found) > cores:
+        found.sort(key=lambda part: -part.bytes)  # cores of one job then have about as much to do
     return tuple(
-        dataclasses.replace(part.descriptor(move), no_flush=int((number + 1) % cores != 0 and number + 1 < len(parts)))
-        for number, part in enumerate(parts)
+        dataclasses.replace(part.descriptor(move), no_flush=int((number + 1) % cores != 0 and number + 1 < len(found)))
+        for number, part in enumerate(found)
     )
 
 
 def fits(walks: Sequence[Walk]) -> bool:
     """Do the walks take no more descriptors than one move may have?"""
     try:
-        return sum(len(_seated(walk)) for walk in walks) <= MOST_DESCRIPTORS
+        return parts(walks) <= MOST_DESCRIPTORS
     except Endless:
         return False
+
+
+def parts(walks: Sequence[Walk]) -> int:
+    """The descriptors that the walks take at least. Raises Endless."""
+    return sum(len(_seated(walk)) for walk in walks)
 
 
 @dataclass(frozen=True)

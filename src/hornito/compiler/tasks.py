@@ -174,13 +174,14 @@ class Pad(Job):
 class Reshuffle(_Framed):
     """A TP job: each plane becomes ``stride_y`` times ``stride_x``, by row and column modulo those, with ``pad_*`` rows
     and columns of the zero point before the first. Plane z becomes stride_y * stride_x * z + stride_x * (row phase) +
-    (column phase)."""
+    (column phase). ``all_cores``: take every TP core also where the reference driver takes one."""
 
     zero_point: int
     pad_x: int
     pad_y: int
     stride_x: int = 2
     stride_y: int = 2
+    all_cores: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@
 Source: databook, nn-descriptor.md ("Tiling"): what the reference driver chooses, replayed for four cores.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from hornito.compiler.tasks import Convolution
@@ -14,6 +13,8 @@ from hornito.hardware.nn import MAX_TILE_X, NNDescriptor
 
 MAX_KERNELS_PER_CORE = NNDescriptor.layout()["kernels_per_core"].largest
 MAX_HEIGHT = NNDescriptor.layout()["out_image_tile_y_size"].largest
+# Of the reference driver's tiles; version 8's is a choice for speed on one network, no limit.
+_HIGHEST = {7: MAX_HEIGHT, 8: 4}
 
 
 @dataclass(frozen=True)
@@ -36,49 +37,35 @@ def choose_tile(conv: Convolution, chip: Chip) -> Tile:
     """The reference driver's tile: its width comes from the output's rows, its height from the columns."""
     rows, columns = conv.tiled or (conv.output.rows, conv.output.columns)
     width = min(rows * conv.step, MAX_TILE_X)
-    rules = _RULES[chip.nn_version]
     interleave = array.interleave(chip.nn_version, width, conv.kernels.columns)
     while chip.input_depth * interleave < conv.kernels.rows and width > 1:
         # Kernels taller than the reference driver's: a narrower tile leaves the input buffer more rows.
         width //= 2
         interleave = array.interleave(chip.nn_version, width, conv.kernels.columns)
-    height = chip.input_depth * interleave - conv.kernels.rows + 1
-    height = min(height, interleave * chip.accumulator_depth, columns * conv.step, rules.max_height)
+    height = min(array.most_rows(chip, interleave, conv.kernels.rows), columns * conv.step, _HIGHEST[chip.nn_version])
     if conv.stride > 1 and height % 2:
         height -= 1
-    height = max(height, 1)
-
-    per_core = ceil_div(conv.kernels.count, chip.nn_cores)
-    most = rules.kernels(conv, chip.accumulator_depth, interleave, width, height)
-    most = max(min(most, per_core, MAX_KERNELS_PER_CORE), 1)
-    passes = ceil_div(conv.kernels.count, chip.nn_cores * most)
-    superblocks = ceil_div(per_core, ceil_div(conv.kernels.count, passes * chip.nn_cores))
-    return Tile(width, height, interleave, superblocks, ceil_div(per_core, superblocks))
-
-
-def _kernels_v7(conv: Convolution, depth: int, interleave: int, width: int, height: int) -> int:
-    """How many kernels of a core the accumulators hold at a time."""
-    most = depth * interleave // height
-    return min(most, depth // 3) if conv.kernels.rows == 1 else most
-
-
-def _kernels_v8(conv: Convolution, depth: int, interleave: int, width: int, height: int) -> int:
-    if conv.kernels.rows == 1:
-        most = depth // ceil_div(height, interleave)
-    else:
-        most = depth // (ceil_div(ceil_div(height * width, conv.stride), 64) * conv.stride)
-    return min(most, depth * 6 // 9)
+    return tile_of((width, max(height, 1)), interleave, load_of(conv), chip)
 
 
 @dataclass(frozen=True)
-class _Rules:
-    """What differs between the generations of the NN unit."""
+class Load:
+    """What superblocks depend on beside the tile: how many kernels there are, their rows, and the model's stride."""
 
-    kernels: Callable[[Convolution, int, int, int, int], int]
-    max_height: int
+    kernels: int
+    rows: int
+    stride: int
 
 
-_RULES = {
-    7: _Rules(_kernels_v7, max_height=MAX_HEIGHT),
-    8: _Rules(_kernels_v8, max_height=4),  # a choice for speed on one network, no limit
-}
+def load_of(conv: Convolution) -> Load:
+    return Load(conv.kernels.count, conv.kernels.rows, conv.stride)
+
+
+def tile_of(size: tuple[int, int], interleave: int, load: Load, chip: Chip) -> Tile:
+    """The tile of that many columns and rows, with as few superblocks as the accumulators allow."""
+    per_core = ceil_div(load.kernels, chip.nn_cores)
+    most = array.most_kernels(chip, load.rows, size, interleave, load.stride)
+    most = max(min(most, per_core, MAX_KERNELS_PER_CORE), 1)
+    passes = ceil_div(load.kernels, chip.nn_cores * most)
+    superblocks = ceil_div(per_core, ceil_div(load.kernels, passes * chip.nn_cores))
+    return Tile(*size, interleave, superblocks, ceil_div(per_core, superblocks))

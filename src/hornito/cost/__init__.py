@@ -7,16 +7,18 @@ from hornito.cost.demand import Choices, Demand, Item, Target, choices_of, deman
 from hornito.cost.difference import Difference, difference
 from hornito.cost.duration import Bound, Parts, Rates, duration, rates, rates_of
 from hornito.cost.estimate import Cost, Estimate, Range, estimate, total
-from hornito.cost.work import Tiling, Work, move_work, nn_work, side_by_side, tiling_of
+from hornito.cost.work import Cut, Geometry, Tiling, Work, move_work, nn_work, side_by_side, tiling_of, work_of
 
 __all__ = [
     "Bound",
     "Calibration",
     "Choices",
     "Cost",
+    "Cut",
     "Demand",
     "Difference",
     "Estimate",
+    "Geometry",
     "Item",
     "Measured",
     "Parts",
@@ -40,4 +42,5 @@ __all__ = [
     "side_by_side",
     "tiling_of",
     "total",
+    "work_of",
 ]

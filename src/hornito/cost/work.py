@@ -7,6 +7,7 @@ comes from memory for each superblock unless the image is cached; coefficients c
 the part of them that is kept in SRAM.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,20 +69,86 @@ class Tiling:
     input_pixels: int
 
 
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """What an NN job computes, as far as its work goes: ``out_*`` before pooling, ``offset_*`` of the kernel's window,
+    ``depthwise`` by the unit itself."""
+
+    in_x: int
+    in_y: int
+    planes: int
+    out_x: int
+    out_y: int
+    outputs: int
+    kernel_x: int
+    kernel_y: int
+    offset_x: int
+    offset_y: int
+    depthwise: bool
+    first_pixel: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How it is cut up and cached: the tile's size, kernels of a core at a time (a superblock), whether the image comes
+    from SRAM, and how the kernels do. ``kernel_window``: bytes of SRAM for them."""
+
+    tile_x: int
+    tile_y: int
+    kernels_per_core: int
+    image_cached: bool = False
+    kernel_caching: CachingMode = CachingMode.NONE
+    kernel_window: int = 0
+
+
+def geometry_of(d: NNDescriptor, chip: Chip) -> Geometry:
+    """What a descriptor states of the job's geometry."""
+    off_x, off_y = d.offsets(chip.offset_bits)
+    return Geometry(
+        d.in_image_x_size,
+        d.in_image_y_size,
+        d.channels,
+        d.out_image_x_size,
+        d.out_image_y_size,
+        d.out_image_z_size,
+        d.kernel_xy_size,
+        d.kernel_y_size,
+        off_x,
+        off_y,
+        bool(d.depthwise),
+        d.pooling == Pooling.FIRST_PIXEL,
+    )
+
+
+def cut_of(d: NNDescriptor) -> Cut:
+    """What a descriptor states of tile, superblocks and caching."""
+    return Cut(
+        max(d.out_image_tile_x_size, 1),
+        max(d.out_image_tile_y_size, 1),
+        max(d.kernels_per_core, 1),
+        d.image_caching_mode != CachingMode.NONE,
+        CachingMode(d.kernel_caching_mode),
+        max(d.kernel_cache_end_address - d.kernel_cache_start_address, 0),
+    )
+
+
 def tiling_of(d: NNDescriptor, chip: Chip) -> Tiling:
     """The tiling that a descriptor states."""
-    width, height = max(d.out_image_tile_x_size, 1), max(d.out_image_tile_y_size, 1)
-    off_x, off_y = d.offsets(chip.offset_bits)
-    columns = _extent(d.out_image_x_size, width, d.kernel_xy_size, off_x, d.in_image_x_size)
-    rows = _extent(d.out_image_y_size, height, d.kernel_y_size, off_y, d.in_image_y_size)
-    shared = interleave(chip.nn_version, width, d.kernel_xy_size)
-    whole, rest = divmod(d.out_image_y_size, height)
-    lines = whole * _ceil_div(height, shared) + _ceil_div(rest, shared)
-    across = _ceil_div(d.out_image_x_size, width)
-    per_core = _ceil_div(d.out_image_z_size, chip.nn_cores)
+    return tiling(geometry_of(d, chip), cut_of(d), chip)
+
+
+def tiling(g: Geometry, cut: Cut, chip: Chip) -> Tiling:
+    """How a job's output is cut up."""
+    columns = _extent(g.out_x, cut.tile_x, g.kernel_x, g.offset_x, g.in_x)
+    rows = _extent(g.out_y, cut.tile_y, g.kernel_y, g.offset_y, g.in_y)
+    shared = interleave(chip.nn_version, cut.tile_x, g.kernel_x)
+    whole, rest = divmod(g.out_y, cut.tile_y)
+    lines = whole * _ceil_div(cut.tile_y, shared) + _ceil_div(rest, shared)
+    across = _ceil_div(g.out_x, cut.tile_x)
+    per_core = _ceil_div(g.outputs, chip.nn_cores)
     return Tiling(
         across * (whole + (rest > 0)),
-        _ceil_div(per_core, max(d.kernels_per_core, 1)),
+        _ceil_div(per_core, cut.kernels_per_core),
         across * lines,
         columns * rows,
     )
@@ -89,44 +156,48 @@ def tiling_of(d: NNDescriptor, chip: Chip) -> Tiling:
 
 def nn_work(descriptor: NNDescriptor, coefficient_bytes: int, chip: Chip) -> Work:
     """The work of one NN job."""
-    d = descriptor
-    tiling = tiling_of(d, chip)
-    outputs = d.out_image_z_size
-    pixels = d.out_image_x_size * d.out_image_y_size
-    planes = 1 if d.depthwise else d.channels
-    places = d.kernel_xy_size * d.kernel_y_size
-    macs = pixels * planes * places * outputs
-    kernels = _ceil_div(outputs, chip.nn_cores) * chip.nn_cores
-    lane_macs = tiling.lines * LANES * planes * places * kernels
-    once = tiling.input_pixels * d.channels
-    passes = 1 if d.depthwise else tiling.superblocks  # a depthwise kernel wants its own plane alone
-    image = once if d.image_caching_mode != CachingMode.NONE else once * passes
-    coefficients = _coefficient_reads(d, coefficient_bytes, tiling.tiles)
-    kept = pixels // 4 if d.pooling == Pooling.FIRST_PIXEL else pixels
+    return work_of(geometry_of(descriptor, chip), cut_of(descriptor), coefficient_bytes, chip)
+
+
+def work_of(g: Geometry, cut: Cut, coefficient_bytes: int, chip: Chip) -> Work:
+    """The work of an NN job that need not be encoded."""
+    found = tiling(g, cut, chip)
+    pixels = g.out_x * g.out_y
+    planes = 1 if g.depthwise else g.planes
+    places = g.kernel_x * g.kernel_y
+    macs = pixels * planes * places * g.outputs
+    kernels = _ceil_div(g.outputs, chip.nn_cores) * chip.nn_cores
+    lane_macs = found.lines * LANES * planes * places * kernels
+    once = found.input_pixels * g.planes
+    passes = 1 if g.depthwise else found.superblocks  # a depthwise kernel wants its own plane alone
+    image = once if cut.image_cached else once * passes
+    coefficients = _coefficient_reads(cut, coefficient_bytes, found.tiles)
+    kept = pixels // 4 if g.first_pixel else pixels
     pointwise = places == 1
     return Work(
         macs,
         coefficient_bytes,
         coefficients + image,
-        kept * outputs,
+        kept * g.outputs,
         macs if pointwise else 0,
         lane_macs,
         lane_macs if pointwise else 0,
         coefficients,
-        once * passes - image + coefficient_bytes * tiling.tiles - coefficients,
+        once * passes - image + coefficient_bytes * found.tiles - coefficients,
     )
 
 
-def _coefficient_reads(d: NNDescriptor, size: int, tiles: int) -> int:
+def _coefficient_reads(cut: Cut, size: int, tiles: int) -> int:
     """Bytes of coefficients that come from memory."""
-    if d.kernel_caching_mode == CachingMode.FULL:
+    if cut.kernel_caching == CachingMode.FULL:
         return size
     kept = 0
-    if d.kernel_caching_mode == CachingMode.PARTIAL:
-        kept = min(max(d.kernel_cache_end_address - d.kernel_cache_start_address, 0), size)
+    if cut.kernel_caching == CachingMode.PARTIAL:
+        kept = min(cut.kernel_window, size)
     return size + (tiles - 1) * (size - kept)
 
 
+@functools.lru_cache(maxsize=4096)
 def _extent(size: int, tile: int, kernel: int, offset: int, limit: int) -> int:
     """Input columns (or rows) that tiles of an output of ``size`` read, halos counted for each, borders not at all."""
     total = 0

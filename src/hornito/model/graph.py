@@ -4,6 +4,7 @@
 Tensors and operators are named by their index in the file, as LiteRT names them.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -266,6 +267,11 @@ class Graph:
     subgraphs: int = 1
     subgraph_name: str = ""
     name: str = "model"
+
+    @cached_property
+    def digest(self) -> str:
+        """By what caches know the model: a digest of the file's bytes."""
+        return hashlib.sha256(self.source).hexdigest()
 
     def tensor(self, index: int) -> Tensor:
         """The tensor of that index. Raises IndexError for -1 (an absent input) as for any other that is not there."""

@@ -15,27 +15,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hornito.compiler import (
-    Compiled,
-    Evidence,
-    Options,
-    Plan,
-    Refusal,
-    Unit,
-    compile_plan,
-    find_level,
-    find_technique,
-    make_plan,
-    nothing_for_npu,
-    sharing,
-)
+from hornito.compiler import Evidence, Options, Plan, Refusal, Unit, find_level, find_technique
 from hornito.driver import Device
 from hornito.errors import BadInput, DeviceError
 from hornito.model import Graph, find_model, read_model
 from hornito.runtime import litert
+from hornito.runtime.compiled import CompiledModel
 from hornito.runtime.devices import AUTO, VIRTUAL, Emulation, Report, find_device, open_device, resolve
 from hornito.runtime.inventory import missing_npu
 from hornito.runtime.session import Session
+from hornito.stream import Archive
 
 log = logging.getLogger("hornito")
 
@@ -60,7 +49,8 @@ class Interpreter:
     ``device`` is a name, as ``--device`` takes it, or an open device; ``chip`` which NPU the virtual one is;
     ``plan_level`` "proven", "wide" or "fast"; ``disable`` units to do without ("nn", "tp"); ``per_axis_error`` how far
     channels of per-axis weights that share a job may be off, as a part of their results' spread (0.1); ``without``
-    techniques that level fast leaves out (docs/fast.md).
+    techniques that level fast leaves out (docs/fast.md); ``cache`` whether what was compiled before may be used again,
+    and what is compiled now be kept (docs/cache.md).
 
     ``plan`` is the plan in force, or None where the whole model runs in LiteRT; ``remarks`` says why, and what else a
     user should know; ``refusals`` which rule keeps which operator on the CPU. Errors about a model are BadInput (a
@@ -82,6 +72,7 @@ class Interpreter:
         without: Iterable[str] = (),
         per_axis_error: float | None = None,
         evidence: Evidence | None = None,
+        cache: bool = True,
         report: Report | None = None,
         **litert_settings: Any,
     ) -> None:
@@ -106,7 +97,7 @@ class Interpreter:
             Options(chosen).check()
         self.graph: Graph = read_model(find_model(os.fsdecode(model_path)) if model_path else model_content or b"")
         self.remarks: list[str] = []
-        self.compiled: Compiled | None = None
+        self.archive: Archive | None = None  # what is loaded
         self.device: Device | None = None
         self._own_device = isinstance(device, str)
         self._threads = num_threads
@@ -114,8 +105,8 @@ class Interpreter:
         self._session: Session | None = None
         self._closed = False
         self._values: dict[int, NDArray[Any]] = {}
-        self._plan: Plan | None = None
-        self._refusals: dict[int, Refusal] = {}
+        self._model: CompiledModel | None = None  # where the NPU has a part in it
+        self._refusals: Mapping[int, Refusal] = {}  # where it has none
         self._open: Callable[[], Device] = functools.partial(_open, device, chip, report, num_threads)
         self._reference = litert.load(self.graph.source, self.graph.name, num_threads, settings=litert_settings)
         with litert.refusals(self.graph.name):  # names that are no UTF-8, for one
@@ -131,13 +122,14 @@ class Interpreter:
             options = Options(chosen, level, disabled, evidence=evidence or Evidence(), without=left_out)
             if per_axis_error is not None:
                 options = dataclasses.replace(options, per_axis_error=per_axis_error)
-            plan = make_plan(self.graph, options)
-            self._refusals = plan.refusals
-            whole = _no_use(plan)
+            model = CompiledModel(self.graph, options, cached=cache)
+            whole = model.no_use
             if whole is None:
-                self._plan = plan
-                if off := sharing(plan):
+                self._model = model
+                if off := model.sharing:
                     self._remark(f"{self.graph.name}: {off}")
+            else:
+                self._refusals = model.plan.refusals
         if whole is not None:
             self._remark(f"{self.graph.name} runs in LiteRT on the CPU: {whole}")
 
@@ -166,7 +158,17 @@ class Interpreter:
     @property
     def plan(self) -> Plan | None:
         """Which operator runs where and why, or None where everything runs in LiteRT."""
-        return self._plan
+        return None if self._model is None else self._model.plan
+
+    @property
+    def uses_npu(self) -> bool:
+        """Does an NPU run a part of the model? Unlike asking for ``plan`` this costs nothing."""
+        return self._model is not None
+
+    @property
+    def from_cache(self) -> bool:
+        """Had this machine compiled the model before?"""
+        return self._model is not None and self._model.from_cache
 
     @property
     def refusals(self) -> Mapping[int, Refusal]:
@@ -175,27 +177,25 @@ class Interpreter:
         Empty where no rule was asked, because the whole model runs in LiteRT for a reason that ``remarks`` gives, or
         because ``device`` is "cpu".
         """
-        return self._refusals
+        return self._refusals if self._model is None else self._model.plan.refusals
 
     def open_device(self) -> None:
         """Open the device, if there is a plan to run on one; else ``allocate_tensors`` does it. Raises DeviceError."""
         self._check_open()
-        if self._plan is not None and self.device is None:
+        if self._model is not None and self.device is None:
             self.device = self._open()
 
     def allocate_tensors(self) -> None:
         """Compile the plan and load it onto the device. Raises BadInput, Unsupported, DeviceError."""
         self._check_open()
-        if self._plan is None:
+        if self._model is None:
             with litert.refusals(self.graph.name):
                 self._reference.allocate_tensors()
         elif self._session is None:
-            self.compiled = compile_plan(self._plan)
+            self.archive, _ = self._model.result()
             self.open_device()
             assert self.device is not None
-            self._session = Session(
-                self.compiled.archive, self.device, self._threads, trusted=True, settings=self._settings
-            )
+            self._session = Session(self.archive, self.device, self._threads, trusted=True, settings=self._settings)
             self._values = {index: self._zeros(index) for index in self._inputs}
 
     def _zeros(self, index: int) -> NDArray[Any]:
@@ -224,7 +224,7 @@ class Interpreter:
     def set_tensor(self, tensor_index: int, value: Any) -> None:
         """Copy ``value`` into an input. Raises ValueError for a wrong index, dtype or shape, or before allocation."""
         self._check_open()
-        if self._plan is None:
+        if self._model is None:
             self._reference.set_tensor(tensor_index, value)
             return
         self._check_allocated("set")
@@ -247,7 +247,7 @@ class Interpreter:
     def invoke(self) -> None:
         """Run the model once. Raises RuntimeError: DeviceError where the NPU failed, else with LiteRT's words."""
         self._check_open()
-        if self._plan is None:
+        if self._model is None:
             with litert.refusals(self.graph.name):
                 self._reference.invoke()
             return
@@ -261,7 +261,7 @@ class Interpreter:
         Raises ValueError for a tensor inside an NPU segment: it is never in the CPU's memory.
         """
         self._check_open()
-        if self._plan is None or subgraph_index:
+        if self._model is None or subgraph_index:
             return np.asarray(self._reference.get_tensor(tensor_index, subgraph_index))
         return self._array(tensor_index).copy()
 
@@ -271,7 +271,7 @@ class Interpreter:
 
     def _array(self, index: int) -> NDArray[Any]:
         self._check_open()
-        if self._plan is None:
+        if self._model is None:
             return np.asarray(self._reference.tensor(index)())
         self._check_allocated("get")
         if index in self._values:
@@ -295,7 +295,7 @@ class Interpreter:
 
     def resize_tensor_input(self, input_index: int, tensor_size: Sequence[int], strict: bool = False) -> None:
         """Give an input another shape; a model so changed runs in LiteRT. Raises ValueError as LiteRT does."""
-        if self._plan is not None:
+        if self._model is not None:
             same = input_index in self._inputs and tuple(tensor_size) == self.graph.tensor(input_index).shape
             if same:
                 return
@@ -307,12 +307,12 @@ class Interpreter:
 
     def reset_all_variables(self) -> None:
         """Give every variable its first value. A model that has some runs in LiteRT."""
-        if self._plan is None:
+        if self._model is None:
             self._reference.reset_all_variables()
 
     def _leave_npu(self) -> None:
         self._release()
-        self._plan, self.compiled, self._refusals = None, None, {}
+        self._model, self.archive, self._refusals = None, None, {}
 
     def _release(self) -> None:
         """Give the device's memory back, and the device itself if it was opened here."""
@@ -330,7 +330,7 @@ class Interpreter:
 
     def get_signature_runner(self, signature_key: str | None = None) -> Any:
         """A callable that takes a signature's inputs by name and gives its outputs by name."""
-        if self._plan is None:
+        if self._model is None:
             return self._reference.get_signature_runner(signature_key)
         return SignatureRunner(self, signature_key)
 
@@ -382,17 +382,6 @@ class SignatureRunner:
         """Tensor details by output name."""
         details = {detail["index"]: detail for detail in self._interpreter.get_output_details()}
         return {name: details[index] for name, index in self._outputs.items()}
-
-
-def _no_use(plan: Plan) -> str | None:
-    """Why the NPU is of no use in a plan, or None."""
-    if not plan.uses_npu:
-        return nothing_for_npu(plan)
-    for part in plan.parts:
-        for index in (*part.inputs, *part.outputs):
-            if index not in plan.planes and (tensor := plan.graph.tensor(index)).dtype is None:
-                return f"T#{index}, of type {tensor.type_name}, would cross from unit to unit"
-    return None
 
 
 def _open(device: str | Device, chip: str | None, report: Report | None, threads: int | None) -> Device:

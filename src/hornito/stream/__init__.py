@@ -3,6 +3,7 @@
 
 from hornito.stream.archive import pack_archive, read_archive, unpack_archive, write_archive
 from hornito.stream.builder import StreamBuilder
+from hornito.stream.flat import from_flat, to_flat
 from hornito.stream.jobs import Job, NNJob, TPJob, jobs_of
 from hornito.stream.listing import listing
 from hornito.stream.submission import (
@@ -34,10 +35,12 @@ __all__ = [
     "Submission",
     "TPJob",
     "TensorInfo",
+    "from_flat",
     "jobs_of",
     "listing",
     "pack_archive",
     "read_archive",
+    "to_flat",
     "unpack_archive",
     "walk",
     "write_archive",

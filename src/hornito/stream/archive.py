@@ -55,15 +55,8 @@ def write_archive(path: str | Path, archive: Archive) -> None:
 
 def pack_archive(stream: BinaryIO, archive: Archive) -> None:
     """Write ``archive`` to an open file, or to memory. Equal archives give equal bytes."""
-    arrays: dict[str, NDArray[Any]] = {}
-    for number, submission in enumerate(archive.submissions):
-        arrays |= _submission_arrays(number, submission)
-    models = [segment.model for segment in archive.segments if isinstance(segment, CpuSegment)]
-    arrays |= {f"c{number}_model": np.frombuffer(model, np.uint8) for number, model in enumerate(models)}
-    if archive.segments:
-        arrays["meta"] = np.array(json.dumps(_meta(archive)))
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as file:
-        for name, array in arrays.items():
+        for name, array in archive_arrays(archive).items():
             entry = zipfile.ZipInfo(f"{name}.npy", _FIXED_DATE)
             entry.external_attr = 0o644 << 16
             content = io.BytesIO()
@@ -97,6 +90,23 @@ def unpack_archive(stream: BinaryIO, name: str, limit: int = _MAX_TOTAL) -> Arch
         raise BadInput(f"{name}: {error}") from None
     except _UNREADABLE as error:
         raise BadInput(f"{name}: not a submission file ({error}); make one with 'hornito compile'") from error
+    return archive_of(arrays, name)
+
+
+def archive_arrays(archive: Archive) -> dict[str, NDArray[Any]]:
+    """The arrays that a submission file consists of, by name."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for number, submission in enumerate(archive.submissions):
+        arrays |= _submission_arrays(number, submission)
+    models = [segment.model for segment in archive.segments if isinstance(segment, CpuSegment)]
+    arrays |= {f"c{number}_model": np.frombuffer(model, np.uint8) for number, model in enumerate(models)}
+    if archive.segments:
+        arrays["meta"] = np.array(json.dumps(_meta(archive)))
+    return arrays
+
+
+def archive_of(arrays: Mapping[str, NDArray[Any]], name: str) -> Archive:
+    """The archive that consists of these arrays; ``name`` is what messages call it. Raises BadInput."""
     try:
         return _archive(arrays)
     except BadInput as error:

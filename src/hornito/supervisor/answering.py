@@ -5,36 +5,38 @@ some microseconds."""
 import errno
 import os
 from collections.abc import Callable
+from typing import Any
 
 from hornito.supervisor.caller import Glance, RemoteCaller
 from hornito.supervisor.notifications import ARCH, NR, PID, Gone, Listener, Notification
 from hornito.supervisor.paths import PathCall, Paths, asks_for_descriptor
 from hornito.supervisor.picture import TELLING, Picture
-from hornito.supervisor.served import Served
+from hornito.supervisor.served import PassOn, Served
 from hornito.supervisor.waiting import Waiting
 from hornito.uapi.drm import DRM_TYPE
 from hornito.uapi.system_calls import Architecture
-from hornito.virtual.etnaviv.caller import FileIdentity
 from hornito.virtual.etnaviv.fences import Pending
 
 _DESCRIPTORS = 1 << 31
 
 
 class Answering:
-    """Answers the calls of one tree of processes. ``foreign`` is told of processes of another architecture."""
+    """Answers the calls of one tree of processes. ``picture``: what it sees in place of the machine's nodes (None: it
+    sees those); ``foreign`` is told of processes of another architecture."""
 
     def __init__(
-        self, architecture: Architecture, device: Served, picture: Picture, foreign: Callable[[int], None]
+        self, architecture: Architecture, device: Served[Any], picture: Picture | None, foreign: Callable[[int], None]
     ) -> None:
         self.waiting = Waiting()
         self._device = device
         self._foreign = foreign
-        self._paths = Paths(architecture, picture)
+        self._paths = None if picture is None else Paths(architecture, picture)
         self._audit = int(architecture.audit)
         self._ioctl = architecture.numbers["ioctl"]
         self._fstat = architecture.numbers["fstat"]
         # By number: where in a notification the path is.
-        self._path_at = {number: 6 + spec.path for number, spec in self._paths.table.items()}
+        self._specs = {} if self._paths is None else self._paths.table
+        self._path_at = {number: 6 + spec.path for number, spec in self._specs.items()}
         self._open_files = 0
 
     def answerer(self, listener: Listener) -> Callable[[Notification], None]:
@@ -73,6 +75,8 @@ class Answering:
             self._answer_slowly(listener, call)
         except Gone:
             pass
+        except PassOn:
+            listener.let_pass(call)
         except Pending as pending:
             self.waiting.add(call, pending)
         except OSError as error:
@@ -101,7 +105,7 @@ class Answering:
         elif call.nr == self._fstat:
             answered = self._answer_status(call, None, caller)
         else:
-            spec = self._paths.table[call.nr]
+            spec = self._specs[call.nr]
             if asks_for_descriptor(spec, call) and self._is_empty(call[6 + spec.path], caller):
                 answered = self._answer_status(call, spec, caller)
             else:
@@ -118,31 +122,29 @@ class Answering:
             return False
         if request >> 8 & 0xFF != ord(DRM_TYPE):
             return self._answer_other_file(caller, fd, request, argument)
-        number = self._number(caller.pid, fd)
-        file = None if number is None else self._device.file(number)
+        file = self._device.find(caller.pid, fd)
         if file is None:
             return False
         self._device.call(file, request, argument, caller)
         return True
 
     def _answer_other_file(self, caller: RemoteCaller, fd: int, request: int, argument: int) -> bool:
-        try:
-            identity: FileIdentity = caller.identify(fd)
-        except OSError:
-            return False
-        if not self._device.is_sync_file(identity) and not self._device.is_dma_buf(identity):
+        identity = self._device.find_other(caller, fd)
+        if identity is None:
             return False
         self._device.sync_call(identity, request, argument, caller)
         return True
 
     def _answer_status(self, call: Notification, spec: PathCall | None, caller: RemoteCaller) -> bool:
         fd = call.a0 & 0xFFFFFFFF
-        if fd >= _DESCRIPTORS or self._number(caller.pid, fd) is None:
+        if fd >= _DESCRIPTORS or self._device.find(caller.pid, fd) is None:
             return False
+        assert self._paths is not None  # else no such call is handed to us
         self._paths.node_status(call, spec, caller)
         return True
 
     def _answer_path(self, listener: Listener, call: Notification, spec: PathCall, caller: RemoteCaller) -> None:
+        assert self._paths is not None
         try:
             answer = self._paths.answer(spec, call, caller)
         except OSError as error:
@@ -169,13 +171,6 @@ class Answering:
             listener.install(call, file.client_fd, flags, answer=True)
         finally:
             os.close(file.client_fd)
-
-    def _number(self, pid: int, fd: int) -> int | None:
-        """Which open file of ours that descriptor is."""
-        try:
-            return self._device.pool.identify(pid, fd)
-        except OSError:
-            return None
 
     @staticmethod
     def _is_empty(address: int, caller: RemoteCaller) -> bool:

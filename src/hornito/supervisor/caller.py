@@ -8,6 +8,7 @@ import os
 import struct
 
 from hornito.supervisor.notifications import Listener, Notification
+from hornito.uapi.descriptors import copy_descriptor
 from hornito.uapi.system_calls import AT_FDCWD, PATH_MAX
 from hornito.virtual.etnaviv.caller import FileIdentity
 from hornito.virtual.etnaviv.user_memory import UserMemory
@@ -48,6 +49,9 @@ class RemoteCaller(UserMemory):
         except FileNotFoundError:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
         return FileIdentity(status.st_dev, status.st_ino)
+
+    def fetch(self, fd: int) -> int:
+        return copy_descriptor(self.process, fd)
 
     def folder(self, fd: int) -> str:
         """Where a relative path begins, for the ``dirfd`` of a call. Raises OSError."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Which system calls are handed to the supervisor? As few as can be: those that take a path, and the ioctls of
-three interfaces.
+"""Which system calls are handed to the supervisor? As few as can be: the ioctls of three interfaces and, where it has
+something to show in the place of the machine's own files, those that take a path.
 
 Calls that are never handed over cost nothing: the kernel knows from the number alone that they pass.
 """
@@ -33,12 +33,13 @@ def notified(architecture: Architecture) -> list[int]:
     return [number for name, number in architecture.numbers.items() if name not in _NOT_NOTIFIED]
 
 
-def program(architecture: Architecture) -> Program:
-    """The filter. A call of another architecture, a 32-bit program's that is, is handed over too."""
+def program(architecture: Architecture, *, paths: bool) -> Program:
+    """The filter, with or without the calls that take ``paths``. A call of another architecture, a 32-bit program's
+    that is, is handed over too."""
     foreign = [load(DATA_ARCH), jump_if(architecture.audit, 1, 0), give(Return.USER_NOTIF)]
     if architecture.audit is Audit.X86_64:
         foreign += [load(DATA_NR), mask(X32_BIT), jump_if(X32_BIT, 0, 1), give(Return.USER_NOTIF)]
-    numbers = notified(architecture)
+    numbers = notified(architecture) if paths else []
     # Behind the last comparison: two words of ioctl's, its letters, ALLOW, then USER_NOTIF.
     after = 3 + len(_LETTERS) + 1
     compare = [jump_if(number, len(numbers) - index - 1 + after, 0) for index, number in enumerate(numbers)]

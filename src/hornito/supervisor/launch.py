@@ -7,6 +7,7 @@ of it if the supervisor dies, and its child, which installs the filter, hands th
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -18,9 +19,10 @@ from typing import Any, NoReturn
 from hornito.errors import DeviceError
 from hornito.supervisor.filter import program as filter_program
 from hornito.supervisor.warden import end_all, watch
+from hornito.uapi.descriptors import copy_descriptor, same_description
 from hornito.uapi.prctl import PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG
-from hornito.uapi.seccomp import SET_MODE_FILTER, FilterFlag
-from hornito.uapi.system_calls import Architecture, native
+from hornito.uapi.seccomp import SET_MODE_FILTER, FilterFlag, Program
+from hornito.uapi.system_calls import native
 from hornito.virtual.etnaviv.user_memory import UserMemory
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
@@ -98,8 +100,9 @@ class Launched:
         return _REPORT.unpack(content) if len(content) == _REPORT.size else None
 
 
-def launch(command: Sequence[str], folder: str) -> Launched:
-    """Fork warden and program-to-be, which waits. ``folder``: what the warden removes if the supervisor dies."""
+def launch(command: Sequence[str], folder: str | None) -> Launched:
+    """Fork warden and program-to-be, which waits. ``folder``: what it sees in the place of the machine's own files,
+    removed by the warden if the supervisor dies; None: it sees those."""
     mine, wardens = socket.socketpair()
     ours, programs = socket.socketpair()
     report, reporter = os.pipe()
@@ -113,22 +116,24 @@ def launch(command: Sequence[str], folder: str) -> Launched:
         os.close(reporter)
         return Launched(command, pid, mine, ours, report)
     try:
+        start = _Start(filter_program(native(), paths=folder is not None), before, blocked)
         mine.close()
         ours.close()
         os.close(report)
-        watch(wardens, supervisor, folder, lambda: _become(command, programs, reporter, _Signals(before, blocked)))
+        watch(wardens, supervisor, folder, lambda: _become(command, programs, reporter, start))
     finally:
         os._exit(125)
 
 
 @dataclass(frozen=True)
-class _Signals:
-    """What the program is to find: as they were, but for what Python changed for itself."""
+class _Start:
+    """What the program is to find: a filter, and signals as they were, but for what Python changed for itself."""
 
+    filter: Program
     handlers: dict[signal.Signals, Any]
     blocked: set[int]
 
-    def restore(self) -> None:
+    def restore_signals(self) -> None:
         for number in _PYTHON_IGNORES:
             signal.signal(number, signal.SIG_DFL)
         for number, handler in self.handlers.items():
@@ -146,6 +151,23 @@ def check_readable(program: int) -> None:
         raise DeviceError(_no_memory()) from None
 
 
+def check_reachable(program: int) -> None:
+    """Raises DeviceError if we may not take up what the descriptors of the program-to-be show; EndedEarly."""
+    try:
+        same_description(0, program, 0)
+        os.close(copy_descriptor(program, 0))
+    except ProcessLookupError:
+        raise EndedEarly from None
+    except OSError as error:
+        if error.errno == errno.EBADF:  # its standard input is closed: nobody minds that we asked
+            return
+        why = f"pidfd_getfd and kcmp are not allowed ({error.strerror})"
+        raise DeviceError(
+            f"can't take up the program's descriptors: {why}; allow the sandbox these system calls, or give it "
+            "CAP_SYS_PTRACE (containers: --cap-add SYS_PTRACE)"
+        ) from None
+
+
 def _no_memory() -> str:
     """Why other processes' memory is closed to us."""
     with contextlib.suppress(OSError), open("/proc/sys/kernel/yama/ptrace_scope", encoding="ascii") as file:
@@ -158,7 +180,7 @@ def _no_memory() -> str:
     )
 
 
-def _become(command: Sequence[str], line: socket.socket, reporter: int, signals: _Signals) -> NoReturn:
+def _become(command: Sequence[str], line: socket.socket, reporter: int, start: _Start) -> NoReturn:
     """The program-to-be's life: it ends by exec, or by telling what failed."""
     stage = _FILTER
     try:
@@ -166,8 +188,8 @@ def _become(command: Sequence[str], line: socket.socket, reporter: int, signals:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent or line.recv(1) != _GO:
             os._exit(125)
-        signals.restore()
-        listener = _install(native())
+        start.restore_signals()
+        listener = _install(start.filter)
         socket.send_fds(line, [_GO], [listener])
         os.close(listener)
         stage = _EXEC
@@ -182,14 +204,13 @@ def _become(command: Sequence[str], line: socket.socket, reporter: int, signals:
         os._exit(125)
 
 
-def _install(architecture: Architecture) -> int:
+def _install(filter_: Program) -> int:
     """The filter, for this process and all that come from it; the listener. Raises OSError."""
     if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs")
-    filter_ = filter_program(architecture)
     code = 0
     for flags in (FilterFlag.NEW_LISTENER | FilterFlag.WAIT_KILLABLE_RECV, FilterFlag.NEW_LISTENER):
-        number = architecture.numbers["seccomp"]
+        number = native().numbers["seccomp"]
         listener: int = _libc.syscall(number, SET_MODE_FILTER, int(flags), ctypes.byref(filter_))
         if listener >= 0:
             os.set_inheritable(listener, False)

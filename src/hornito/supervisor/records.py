@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hornito.errors import BadInput, HornitoError
 from hornito.files import write_atomically
@@ -43,7 +43,7 @@ class Records:
     def __exit__(self, *_: object) -> None:
         self._close_log()
 
-    def follow(self, device: "Served") -> None:
+    def follow(self, device: "Served[Any]") -> None:
         """Keep what ``device`` tells from now on."""
 
         def dumped(content: bytes) -> None:

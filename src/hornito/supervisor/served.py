@@ -1,34 +1,61 @@
 # SPDX-License-Identifier: MIT
-"""Which device can be given to a tree of processes? The virtual one, or one that looks on as it works."""
+"""Which device can be given to a tree of processes? The virtual one, the machine's own by way of us, or one that looks
+on as either works."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
-from hornito.supervisor.caller import RemoteCaller
-from hornito.virtual.etnaviv.caller import FileIdentity
-from hornito.virtual.etnaviv.client import OpenFile
-from hornito.virtual.etnaviv.pool import Pool
+from hornito.virtual.etnaviv.caller import Caller, FileIdentity
+
+F = TypeVar("F", bound="ServedFile")
 
 
-class Served(Protocol):
-    """As ``VirtualDevice`` (hornito.virtual.etnaviv.device), whose docstrings say what each does."""
+class ServedFile(Protocol):
+    """One open file of a device."""
 
     @property
-    def pool(self) -> Pool: ...
+    def number(self) -> int:
+        """Which one: no other ever has the same."""
 
-    def open(self) -> OpenFile: ...
+    @property
+    def client_fd(self) -> int:
+        """The descriptor that its client gets, where the device has opened it."""
 
-    def file(self, number: int) -> OpenFile | None: ...
 
-    def sweep(self) -> list[OpenFile]: ...
+class ServedCaller(Caller, Protocol):
+    """A caller that also says which of its calls that is."""
 
-    def call(self, file: OpenFile, request: int, arg: int, caller: RemoteCaller) -> None: ...
+    @property
+    def ticket(self) -> int:
+        """A number that no other call has; a call that is made again after ``Pending`` keeps its own."""
 
-    def is_sync_file(self, identity: FileIdentity) -> bool: ...
+    @property
+    def descriptor(self) -> int:
+        """On which of its descriptors the call is made."""
 
-    def is_dma_buf(self, identity: FileIdentity) -> bool: ...
 
-    def sync_call(self, identity: FileIdentity, request: int, arg: int, caller: RemoteCaller) -> None: ...
+class PassOn(Exception):
+    """The call is the kernel's own business: it is to do it as if nobody had looked."""
+
+
+class Served(Protocol[F]):
+    """As ``VirtualDevice`` (hornito.virtual.etnaviv.device), whose docstrings say what each does; calls of a device may
+    also raise ``PassOn``."""
+
+    @property
+    def wake_fd(self) -> int: ...
+
+    def open(self) -> F: ...
+
+    def find(self, pid: int, fd: int) -> F | None: ...
+
+    def find_other(self, caller: ServedCaller, fd: int) -> FileIdentity | None: ...
+
+    def sweep(self) -> Sequence[F]: ...
+
+    def call(self, file: F, request: int, arg: int, caller: ServedCaller) -> None: ...
+
+    def sync_call(self, identity: FileIdentity, request: int, arg: int, caller: ServedCaller) -> None: ...
 
     def tell(self, logged: Callable[[str], None] | None, dumped: Callable[[bytes], None] | None) -> None: ...
 

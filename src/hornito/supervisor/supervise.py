@@ -10,10 +10,10 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hornito.errors import DeviceError
-from hornito.supervisor.launch import EndedEarly, Launched, NotStarted, check_readable, launch
+from hornito.supervisor.launch import EndedEarly, Launched, NotStarted, check_reachable, check_readable, launch
 from hornito.supervisor.notifications import Listener
 from hornito.supervisor.picture import Picture
 from hornito.supervisor.signals import HandOn
@@ -28,37 +28,43 @@ _GRACE = 0.3  # seconds that the rest of a tree has to end after the program, be
 _SIGNALLED = 128  # a shell's status of a program that a signal killed
 
 
-def run_program(command: Sequence[str], make_device: "Callable[[], AbstractContextManager[Served]]") -> int:
+def run_program(
+    command: Sequence[str], make_device: "Callable[[], AbstractContextManager[Served[Any]]]", *, own_node: bool = False
+) -> int:
     """Run ``command`` with the device that ``make_device`` gives as its render node; its exit status, as of a shell.
 
-    No other thread may exist yet. The device is made after the program was forked and before it runs. A program that
-    can't be started is told of in one line, and its status is env's. Raises DeviceError if this system does not let us
-    watch the program; what ``make_device`` raises.
+    ``own_node``: the machine has that node, and programs open it themselves. No other thread may exist yet. The device
+    is made after the program was forked and before it runs. A program that can't be started is told of in one line, and
+    its status is env's. Raises DeviceError if this system does not let us watch the program; what ``make_device``
+    raises.
     """
-    picture = Picture()
+    picture = None if own_node else Picture()
     adopt_orphans()
     try:
-        launched = launch(command, picture.root)
+        launched = launch(command, None if picture is None else picture.root)
         signals = HandOn()
         signals.start()
         try:
-            picture.draw()
+            if picture is not None:
+                picture.draw()
             with make_device() as device:
                 return _Tree(launched, device, picture, signals).serve()
         finally:
             launched.end()
             signals.stop()
     finally:
-        shutil.rmtree(picture.root, ignore_errors=True)
+        if picture is not None:
+            shutil.rmtree(picture.root, ignore_errors=True)
 
 
 class _Tree:
     """A program, and all that it starts, until the last of them has gone."""
 
-    def __init__(self, launched: Launched, device: "Served", picture: Picture, signals: HandOn) -> None:
+    def __init__(self, launched: Launched, device: "Served[Any]", picture: Picture | None, signals: HandOn) -> None:
         from hornito.supervisor.answering import Answering  # numpy makes threads: not before the fork
 
         self._launched = launched
+        self._own_node = picture is None
         self._signals = signals
         self._answering = Answering(native(), device, picture, self._refuse_foreign)
         self._program = 0  # its process
@@ -69,7 +75,7 @@ class _Tree:
         self._handlers: dict[int, Callable[[], None]] = {
             launched.warden.fileno(): self._warden_speaks,
             launched.report: self._report,
-            device.pool.wake_fd: self._answering.sweep,
+            device.wake_fd: self._answering.sweep,
             self._answering.waiting.fd: lambda: None,  # looked at after all others
             signals.wanted_end: self._end,
         }
@@ -79,6 +85,8 @@ class _Tree:
         self._warden_speaks()
         try:
             check_readable(self._program)
+            if self._own_node:
+                check_reachable(self._program)
             listener = Listener(self._launched.listener())
         except EndedEarly:
             self._warden_speaks()

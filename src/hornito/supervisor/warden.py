@@ -56,8 +56,8 @@ def end_all(warden: int) -> None:
         os.kill(warden, _KILL_ALL)
 
 
-def watch(line: socket.socket, supervisor: int, folder: str, become: Callable[[], NoReturn]) -> NoReturn:
-    """The warden's life. ``become`` is its child's; ``folder`` is removed if the supervisor dies."""
+def watch(line: socket.socket, supervisor: int, folder: str | None, become: Callable[[], NoReturn]) -> NoReturn:
+    """The warden's life. ``become`` is its child's; ``folder``, if any, is removed if the supervisor dies."""
     waited = {signal.SIGCHLD, _ORPHANED, _KILL_ALL}
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # were it ignored, the dead would leave no status
     signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.valid_signals()) - {signal.SIGTSTP, signal.SIGCONT})
@@ -78,7 +78,8 @@ def watch(line: socket.socket, supervisor: int, folder: str, become: Callable[[]
         alive = got.si_signo != _ORPHANED
     if not alive:
         kill_children(lambda pid, status: None)
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 

@@ -63,6 +63,8 @@ def text_of(call: Call) -> str:
     if call.errno:
         known = errno.errorcode.get(call.errno, "")
         return f"{found} = -1 {known or call.errno} <{call.duration / 1e9:.6f}>"
+    if call.unseen:
+        return f"{found} = ?"
     changed = changes(call)
     back = f" {{{_listed(changed)}}}" if changed else ""
     return f"{found} = {call.result}{back} <{call.duration / 1e9:.6f}>"

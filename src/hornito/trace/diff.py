@@ -4,16 +4,15 @@
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hornito.hardware.chips import Chip
-from hornito.stream.annotate import ADDRESS_FIELDS, NN, TRIGGERS, Line, LineKind
+from hornito.stream.annotate import NN, LineKind
 from hornito.trace.align import Pair, align
 from hornito.trace.compare import Comparison, Difference, Side
+from hornito.trace.items import COMMAND, JOB, SUBMIT, Item, items_of, similarity
 from hornito.trace.records import Recording, Submit
 from hornito.trace.view import SubmitView, view
 
-SUBMIT, JOB, COMMAND = "submit", "job", "command"
 _VIEWS = 4  # submits of a side whose contents are kept at hand
 
 
@@ -50,20 +49,6 @@ class Options:
     chip: str = ""
 
 
-@dataclass(frozen=True)
-class _Item:
-    """A job, a command outside of all jobs, or the beginning of a submit. ``key``: all of it but addresses and
-    coefficients; ``sort``: items of other sorts are never partners; ``values``: what makes two of them similar."""
-
-    kind: str
-    submit: int  # its index among the recording's submits
-    key: tuple[Any, ...]
-    sort: str
-    values: tuple[int, ...] = ()
-    job: int = -1
-    lines: tuple[Line, ...] = ()
-
-
 class Diff:
     """The comparison of two recordings. ``hunks`` gives what differs, in order; then ``padding_kernels`` says how many
     of them were passed over, and ``same`` whether nothing was found."""
@@ -85,9 +70,7 @@ class Diff:
                 self.same = False
                 yield hunk
 
-    def _hunk(
-        self, old: _Item | None, new: _Item | None, comparisons: dict[tuple[int, int], Comparison]
-    ) -> Hunk | None:
+    def _hunk(self, old: Item | None, new: Item | None, comparisons: dict[tuple[int, int], Comparison]) -> Hunk | None:
         before, after = self._place(0, old), self._place(1, new)
         if old is None or new is None:
             item, side = (old, self._sides[0]) if old is not None else (new, self._sides[1])
@@ -118,7 +101,7 @@ class Diff:
             Side(old.submission, old.names), Side(new.submission, new.names), chip, self._options.padding_kernels
         )
 
-    def _place(self, number: int, item: _Item | None) -> Place | None:
+    def _place(self, number: int, item: Item | None) -> Place | None:
         side = self._sides[number]
         return None if item is None else Place(side.submits[item.submit].number, item.job if item.kind == JOB else None)
 
@@ -135,10 +118,10 @@ class _Recorded:
     def _view(self, index: int) -> SubmitView:
         return view(self._recording, self.submits[index], self._chip)
 
-    def items(self) -> list[_Item]:
-        return [item for index in range(len(self.submits)) for item in _items(index, self.view(index))]
+    def items(self) -> list[Item]:
+        return [item for index in range(len(self.submits)) for item in items_of(index, self.view(index))]
 
-    def title(self, item: _Item) -> str:
+    def title(self, item: Item) -> str:
         """What it is, in a few words."""
         if item.kind == JOB:
             return self.view(item.submit).job(item.job).title()
@@ -148,66 +131,20 @@ class _Recorded:
         return first.name if first.kind is LineKind.COMMAND else f"{first.name} = {first.value:#x}"
 
 
-def _items(index: int, seen: SubmitView) -> Iterator[_Item]:
-    yield _Item(SUBMIT, index, (SUBMIT,), SUBMIT)
-    gathered: list[Line] = []
-    for line in seen.lines:
-        if gathered and (line.job is None or gathered[-1].job is None or line.job.number != gathered[-1].job.number):
-            yield _item(index, gathered)
-            gathered = []
-        gathered.append(line)
-    if gathered:
-        yield _item(index, gathered)
-
-
-def _item(index: int, lines: Sequence[Line]) -> _Item:
-    first = lines[0]
-    key = tuple((line.name, _core(line), _plain(line)) for line in lines)
-    if first.job is None:
-        return _Item(COMMAND, index, key, f"{first.kind.value} {first.name}", lines=tuple(lines))
-    fields = tuple(_plain(line) for line in lines if line.kind is LineKind.FIELD)
-    unit = first.job.unit
-    return _Item(JOB, index, (unit, key), unit, fields, first.job.number, tuple(lines))
-
-
-def _core(line: Line) -> int | None:
-    return None if line.job is None else line.job.core
-
-
-def _plain(line: Line) -> int:
-    """A line's value without what depends on where buffers lie."""
-    if line.name in ADDRESS_FIELDS:
-        return -1 if line.pointer is None else line.pointer.offset
-    if line.state is not None and line.state.index in TRIGGERS:
-        return -1
-    return line.value
-
-
-def _pairs(a: Sequence[_Item], b: Sequence[_Item]) -> Iterator[Pair]:
+def _pairs(a: Sequence[Item], b: Sequence[Item]) -> Iterator[Pair]:
     """Jobs first; then what stands between two pairs of jobs."""
     jobs = [[at for at, item in enumerate(side) if item.kind == JOB] for side in (a, b)]
     keys = [[side[at].key for at in found] for side, found in zip((a, b), jobs, strict=True)]
     fixed = [
         (jobs[0][x], jobs[1][y])
-        for x, y in align(keys[0], keys[1], lambda x, y: _similarity(a[jobs[0][x]], b[jobs[1][y]]))
+        for x, y in align(keys[0], keys[1], lambda x, y: similarity(a[jobs[0][x]], b[jobs[1][y]]))
         if x is not None and y is not None
     ]
     i = j = 0
     for x, y in [*fixed, (len(a), len(b))]:
         gap = [item.key for item in a[i:x]], [item.key for item in b[j:y]]
-        for p, q in align(*gap, lambda p, q, i=i, j=j: _similarity(a[i + p], b[j + q])):  # type: ignore[misc]
+        for p, q in align(*gap, lambda p, q, i=i, j=j: similarity(a[i + p], b[j + q])):  # type: ignore[misc]
             yield None if p is None else i + p, None if q is None else j + q
         if x < len(a):
             yield x, y
         i, j = x + 1, y + 1
-
-
-def _similarity(old: _Item, new: _Item) -> float:
-    """0 for what can't be partners; between 1 and 2 otherwise, the more values are the same the more."""
-    if old.sort != new.sort:
-        return 0.0
-    length = max(len(old.values), len(new.values))
-    if not length:
-        return 1.0
-    # A job of other cores has other many descriptors; the first ones are compared.
-    return 1.0 + sum(map(int.__eq__, old.values, new.values)) / length

@@ -1,114 +1,72 @@
 # SPDX-License-Identifier: MIT
 """Which values follow a parameter, and how? From what was seen at several values of it, and nothing else.
 
-A relation is claimed only if it holds exactly for every value, and for at least one more than determine it.
+A relation is claimed only if it holds exactly for every value, and for at least one more than determine it. What holds
+for a part of the values, or in pieces alone (``ceil``, ``min``), is no claim: it is told as what fits.
 """
 
-import enum
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
-WORD_BITS = 32
+from hornito.trace.relations import WORD_BITS, Fit, Kind, Relation, whole_log2
+
 _LEAST_FOR_BITS = 4  # values of the parameter before bits are taken for a field of their own
+_LEAST_STEPS = 4  # values of a field before its steps are taken for those of a logarithm
+
+Points = Sequence[tuple[Fraction, int]]  # the parameter and a value, ascending
 
 
-class Kind(enum.StrEnum):
-    """How a value follows a parameter p."""
-
-    AFFINE = "affine"  # a * p + b
-    SQUARE = "square"  # a * p * p + b * p + c
-    POWER = "power of two"  # a * 2 ** (b * p)
-    LOGARITHM = "logarithm"  # a * log2(p / c) + b
-    DEPENDS = "depends, no simple relation"
-
-
-@dataclass(frozen=True)
-class Relation:
-    """How a value follows the parameter, with the relation's coefficients, highest first. ``confirmed``: values beyond
-    those that determine it. ``width``: the relation holds modulo 2 ** width (a field that wraps), or None."""
-
-    kind: Kind
-    coefficients: tuple[Fraction, ...] = ()
-    confirmed: int = 0
-    width: int | None = None
-
-    @property
-    def confidence(self) -> str:
-        """In a word."""
-        if self.kind is Kind.DEPENDS:
-            return "seen"
-        return ("a guess", "weak", "fair", "strong")[min(self.confirmed, 3)]
-
-    def text(self, name: str) -> str:
-        """As a formula of the parameter's name."""
-        match self.kind:
-            case Kind.AFFINE:
-                found = _sum((self.coefficients[0], name), (self.coefficients[1], ""))
-            case Kind.SQUARE:
-                a, b, c = self.coefficients
-                found = _sum((a, f"{name}^2"), (b, name), (c, ""))
-            case Kind.POWER:
-                exponent = _sum((self.coefficients[1], name))
-                found = _sum((self.coefficients[0], f"2^({exponent})" if exponent != name else f"2^{name}"))
-            case Kind.LOGARITHM:
-                unit = self.coefficients[2]
-                argument = name if unit == 1 else f"{name} / {float(unit):g}"
-                found = _sum((self.coefficients[0], f"log2({argument})"), (self.coefficients[1], ""))
-            case _:
-                return self.kind.value
-        return found if self.width is None else f"{found} modulo 2^{self.width}"
-
-
-@dataclass(frozen=True)
-class Series:
-    """A value at each value of the parameter: where it lies, what it is called ("" for bits without a name)."""
-
-    job: int
-    unit: str
-    core: int | None
-    place: str
-    name: str
-    values: tuple[int, ...]
-    width: int = WORD_BITS
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A series that is not always the same, and how it follows the parameter."""
-
-    series: Series
-    relation: Relation
-
-
-def relate(parameters: Sequence[Fraction], values: Sequence[int], width: int = WORD_BITS) -> Relation | None:
+def relate(parameters: Sequence[Fraction], values: Sequence[int | None], width: int = WORD_BITS) -> Relation | None:
     """How the values follow the parameter; None if they don't change. Equal parameters must have equal values, else
     the values depend on more than it: DEPENDS."""
-    if len(set(values)) < 2:
+    from hornito.trace.infer_pieces import pieces
+
+    points = distinct(parameters, values)
+    if points is None:
+        return Relation(Kind.DEPENDS)
+    if len({value for _, value in points}) < 2:
         return None
+    found = _simple(points, width)
+    if found is not None:
+        return found
+    fit = pieces(points)
+    return Relation(Kind.DEPENDS, fit=None if fit is None else Fit(fit))
+
+
+def distinct(parameters: Sequence[Fraction], values: Sequence[int | None]) -> list[tuple[Fraction, int]] | None:
+    """The points, ascending, those without a value left out; None if a parameter has two values."""
     seen: dict[Fraction, int] = {}
     for parameter, value in zip(parameters, values, strict=True):
-        if seen.setdefault(parameter, value) != value:
-            return Relation(Kind.DEPENDS)
-    points = sorted(seen.items())
-    wrapped = [(p, v - (1 << width) if v >> (width - 1) & 1 else v) for p, v in points] if width > 1 else points
-    for found in (_affine(points), _logarithm(points), _power(points), _square(points), _affine(wrapped, width)):
-        if found is not None:
-            return found
-    return _modular(points, width) or Relation(Kind.DEPENDS)
+        if value is not None and seen.setdefault(parameter, value) != value:
+            return None
+    return sorted(seen.items())
 
 
-def findings(parameters: Sequence[Fraction], series: Sequence[Series]) -> list[Finding]:
-    """Every series that changes, with its relation, in order."""
-    found = ((one, relate(parameters, one.values, one.width)) for one in series)
-    return [Finding(one, relation) for one, relation in found if relation is not None]
+def relate_checked(
+    parameters: Sequence[Fraction], values: Sequence[int | None], width: int, asked: int
+) -> Relation | None:
+    """As ``relate``; the first ``asked`` of the parameters were asked for, the others shall try what these suggest.
+    None if the values don't change among those asked for."""
+    ours = relate(parameters[:asked], values[:asked], width)
+    if ours is None:
+        return None
+    whole = relate(parameters, values, width)
+    assert whole is not None
+    if whole.is_claimed or whole.fit is not None:
+        return whole
+    suggested = ours if ours.is_claimed else ours.fit.relation if ours.fit is not None else None
+    if suggested is None:
+        return whole
+    breaks = next(p for p, v in zip(parameters, values, strict=True) if v is not None and suggested.at(p) != v)
+    return replace(whole, fit=Fit(suggested, (breaks,)))
 
 
-def guess(parameters: Sequence[Fraction], values: Sequence[int]) -> Relation | None:
+def guess(parameters: Sequence[Fraction], values: Sequence[int | None]) -> Relation | None:
     """Of two values of the parameter, the simplest relation that they allow: the parameter itself, a multiple of it, it
     and a constant. Nothing confirms it. None if nothing as simple fits."""
-    points = sorted(set(zip(parameters, values, strict=True)))
-    if len(points) != 2 or points[0][0] == points[1][0]:
+    points = distinct(parameters, values)
+    if points is None or len(points) != 2:
         return None
     (p0, v0), (p1, v1) = points
     slope = Fraction(v1 - v0) / (p1 - p0)
@@ -139,9 +97,9 @@ def _range(parameters: Sequence[Fraction], words: Sequence[int], changing: int, 
     if len(set(parameters)) >= _LEAST_FOR_BITS:
         for high in range(low, WORD_BITS):
             if changing >> high & 1:
-                part = [word >> low & (2 << (high - low)) - 1 for word in words]
-                relation = relate(parameters, part, WORD_BITS)
-                if relation is not None and relation.kind is not Kind.DEPENDS:
+                points = distinct(parameters, [word >> low & (2 << (high - low)) - 1 for word in words])
+                relation = None if points is None else _simple(points, WORD_BITS)
+                if relation is not None:
                     return high, relation
     high = low
     while changing >> (high + 1) & 1:
@@ -149,24 +107,48 @@ def _range(parameters: Sequence[Fraction], words: Sequence[int], changing: int, 
     return high, Relation(Kind.DEPENDS)
 
 
-Points = Sequence[tuple[Fraction, int]]
+def _simple(points: Points, width: int) -> Relation | None:
+    if len({value for _, value in points}) < 2:
+        return None
+    wrapped = [(p, v - (1 << width) if v >> (width - 1) & 1 else v) for p, v in points] if width > 1 else points
+    candidates: tuple[Callable[[], Relation | None], ...] = (
+        lambda: affine(points),
+        lambda: _logarithm(points),
+        lambda: _power(points),
+        lambda: _square(points),
+        lambda: affine(wrapped, width),
+        lambda: _rounded_logarithm(points, width),
+        lambda: _modular(points, width),
+    )
+    return next((found for find in candidates if (found := find()) is not None), None)
 
 
-def _affine(points: Points, width: int | None = None) -> Relation | None:
+def is_whole(points: Points) -> bool:
+    """Are all parameters whole numbers?"""
+    return all(p.denominator == 1 for p, _ in points)
+
+
+def affine(points: Points, width: int | None = None) -> Relation | None:
+    """a * p + b. Of whole parameters both are whole: there is no half a field. That three points lie on a line is an
+    accident easily; then the line must be as simple as fields have it."""
     if len(points) < 3:
         return None
     (p0, v0), (p1, v1) = points[:2]
     slope = Fraction(v1 - v0) / (p1 - p0)
-    if slope == 0 or any(v0 + slope * (p - p0) != v for p, v in points):
+    start = v0 - slope * p0
+    if slope == 0 or any(slope * p + start != v for p, v in points):
         return None
-    return Relation(Kind.AFFINE, (slope, v0 - slope * p0), len(points) - 2, width)
+    if is_whole(points) and slope.denominator != 1:
+        return None
+    if len(points) == 3 and start and abs(slope) != 1:
+        return None
+    return Relation(Kind.AFFINE, (slope, start), len(points) - 2, width)
 
 
 def _modular(points: Points, width: int) -> Relation | None:
     """Affine with a whole slope, cut to the field's width: only if it does wrap, and enough values say so."""
-    whole = all(p.denominator == 1 for p, _ in points)
     neighbours = [(a, b) for a, b in zip(points, points[1:], strict=False) if b[0] - a[0] == 1]
-    if not whole or not neighbours or len(points) < 5 or width >= WORD_BITS:
+    if not is_whole(points) or not neighbours or len(points) < 5 or width >= WORD_BITS:
         return None
     (_, v0), (_, v1) = neighbours[0]
     size = 1 << width
@@ -179,19 +161,58 @@ def _modular(points: Points, width: int) -> Relation | None:
 
 
 def _logarithm(points: Points) -> Relation | None:
+    """Of parameters that are each other's powers of two."""
     if len(points) < 3 or points[0][0] <= 0:
         return None
     logs = [_log2(p / points[0][0]) for p, _ in points]
     first = _log2(points[0][0])
     if None in logs:
         return None
-    along = _affine([(Fraction(log), v) for log, (_, v) in zip(logs, points, strict=True) if log is not None])
-    if along is None:
+    along = affine([(Fraction(log), v) for log, (_, v) in zip(logs, points, strict=True) if log is not None])
+    if along is None or (along.confirmed < 2 and abs(along.coefficients[0]) != 1):
         return None
     slope, start = along.coefficients
     if first is None:
         return Relation(Kind.LOGARITHM, (slope, start, points[0][0]), along.confirmed)
     return Relation(Kind.LOGARITHM, (slope, start - slope * first, Fraction(1)), along.confirmed)
+
+
+def _rounded_logarithm(points: Points, width: int) -> Relation | None:
+    """+-floor(log2(p / c)) + b or +-ceil(...), modulo the field's width: steps where the parameter has doubled."""
+    if points[0][0] <= 0 or len({value for _, value in points}) < _LEAST_STEPS:
+        return None
+    (p0, v0), size = points[len(points) // 2], 1 << width
+    for slope, rounding in ((1, "floor"), (-1, "floor"), (1, "ceil"), (-1, "ceil")):
+        low, high = Fraction(0), None  # c lies between
+        steps = []
+        for p, v in points:
+            least = whole_log2(p / p0)  # or one more
+            step = next((n for n in (least, least + 1) if (slope * n - (v - v0)) % size == 0), None)
+            if step is None:
+                break
+            # floor: 2**n <= p / c < 2**(n + 1); ceil: 2**(n - 1) < p / c <= 2**n
+            above = p / Fraction(2) ** (step if rounding == "floor" else step - 1)
+            low, high = max(low, above / 2), above if high is None else min(high, above)
+            steps.append(v0 + slope * step)
+        unit = None if len(steps) < len(points) or high is None else _between(low, high, rounding)
+        if unit is None:
+            continue
+        wraps = any(step != v for step, (_, v) in zip(steps, points, strict=True))
+        found = (Fraction(slope), Fraction(v0), unit)
+        return Relation(Kind.LOGARITHM, found, len(points) - 3, width if wraps else None, rounding)
+    return None
+
+
+def _between(low: Fraction, high: Fraction, rounding: str) -> Fraction | None:
+    """The number of fewest digits above ``low`` and up to ``high`` ("floor"), or from ``low`` on and below ``high``."""
+    if not low < high:
+        return None
+    for digits in range(1, 12):
+        for start in (high, low, (low + high) / 2):
+            found = Fraction(f"{float(start):.{digits}g}")
+            if low < found < high or found == (high if rounding == "floor" else low):
+                return found
+    return high if rounding == "floor" else low
 
 
 def _power(points: Points) -> Relation | None:
@@ -201,7 +222,7 @@ def _power(points: Points) -> Relation | None:
     if None in logs:
         return None
     p0 = points[0][0]
-    along = _affine([(p - p0, log) for (p, _), log in zip(points, logs, strict=True) if log is not None])
+    along = affine([(p - p0, log) for (p, _), log in zip(points, logs, strict=True) if log is not None])
     if along is None:
         return None
     rate = along.coefficients[0]
@@ -222,6 +243,8 @@ def _square(points: Points) -> Relation | None:
     c = v0 - a * p0 * p0 - b * p0
     if a == 0 or any(a * p * p + b * p + c != v for p, v in points):
         return None
+    if is_whole(points) and any(part.denominator != 1 for part in (a, b, c)):
+        return None
     return Relation(Kind.SQUARE, (a, b, c), len(points) - 3)
 
 
@@ -231,21 +254,3 @@ def _log2(value: Fraction) -> int | None:
     if up <= 0 or up & (up - 1) or down & (down - 1):
         return None
     return up.bit_length() - down.bit_length()
-
-
-def _sum(*terms: tuple[Fraction, str]) -> str:
-    """Terms of a formula, those that are zero left out."""
-
-    def term(factor: Fraction, what: str) -> str:
-        if not what:
-            return str(factor)
-        return what if factor == 1 else f"{factor} * {what}"
-
-    parts: Iterator[tuple[Fraction, str]] = ((factor, what) for factor, what in terms if factor)
-    text = ""
-    for factor, what in parts:
-        if not text:
-            text = f"-{term(-factor, what)}" if factor < 0 else term(factor, what)
-        else:
-            text += f" {'-' if factor < 0 else '+'} {term(abs(factor), what)}"
-    return text or "0"

@@ -8,14 +8,16 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from hornito.errors import BadInput
+from hornito.supervisor.served import ServedCaller
+from hornito.trace.copies import Copies
 from hornito.trace.records import BufferEntry, Call, Digest, Done, Event, Message, Reloc, Submit, Written
 from hornito.trace.snapshots import Snapshot
-from hornito.trace.watched_call import TracedCaller, WatchedCall
+from hornito.trace.watched_call import WatchedCall
 from hornito.trace.writer import Build, Keeper
 from hornito.uapi.drm import DRM_TYPE
 from hornito.uapi.etnaviv import GEM_SUBMIT, GemSubmit, SubmitBo, SubmitBoFlag, SubmitReloc
@@ -73,6 +75,12 @@ class _Asked:
     stream: bytes
     bos: tuple[tuple[int, int, int], ...]
     relocs: tuple[Reloc, ...]
+    pipe: int = 0
+
+    @property
+    def key(self) -> int:
+        """Names the fence among those of all cores: each counts its own."""
+        return self.pipe << 32 | self.fence
 
     def placed(self) -> Begun:
         """As far as the call tells, where the job never began."""
@@ -133,9 +141,13 @@ class _DoneToKeep:
 
 
 class Writer(Protocol):
-    """Where a recording goes: ``TraceWriter``, or one whose work another process does."""
+    """Where a recording goes: ``TraceWriter``, or one whose work another process does. ``copies`` is where it wants
+    contents to lie."""
 
-    def defer(self, build: Build, size: int) -> None:
+    @property
+    def copies(self) -> Copies: ...
+
+    def defer(self, build: Build) -> None:
         """Raises BadInput where the file can't be written any more."""
 
     def close(self) -> None:
@@ -162,19 +174,24 @@ class Recorder:
         self._flights: dict[int, _Flight] = {}  # by fence
         self._failure: BadInput | None = None
 
+    @property
+    def copies(self) -> Copies:
+        """Where snapshots should lie."""
+        return self._writer.copies
+
     def now(self) -> int:
         """ns on the recording's clock."""
         return self._clock() - self._start
 
     # Calls.
 
-    def enter(self, caller: TracedCaller, request: int, argument: Struct | int) -> WatchedCall:
+    def enter(self, caller: ServedCaller, request: int, argument: Struct | int) -> WatchedCall:
         """A call is made, or made again. The kernel is to be given the result in place of ``caller``."""
         with self._lock:
             thread = caller.pid
             call = self._made.get(thread)
             if call is not None and self._tickets[thread] != caller.ticket:
-                self._record(call, errno.EINTR, 0)  # a signal took the thread out of it
+                self._record(call, errno.EINTR)  # a signal took the thread out of it
                 call = None
             if call is None:
                 call = self._made[thread] = WatchedCall(caller, request & 0xFFFFFFFF, argument, self.now())
@@ -183,23 +200,24 @@ class Recorder:
         call.begin()
         return call
 
-    def leave(self, call: WatchedCall, code: int = 0, result: int = 0, space: int = 0) -> None:
-        """It has returned ``result``, or failed with the errno ``code``; ``space`` is its open file."""
+    def leave(self, call: WatchedCall, code: int = 0, *, space: int = 0, unseen: bool = False) -> None:
+        """It has returned 0, or failed with the errno ``code``; ``space`` is its open file. ``unseen``: the kernel
+        is to make it, and nobody will see what comes of it."""
         with self._lock:
             self._made.pop(call.pid, None)
-            number = self._record(call, code, result)
-            if not code and _is_submit(call.request):
+            number = self._record(call, code, unseen)
+            if not code and not unseen and _is_submit(call.request):
                 asked = _asked(call, number, space)
-                flight = self._flights.setdefault(asked.fence, _Flight())
+                flight = self._flights.setdefault(asked.key, _Flight())
                 flight.asked = asked
-                self._advance(asked.fence, flight)
+                self._advance(asked.key, flight)
 
     def forget_threads(self) -> None:
         """Processes have ended: their threads' numbers may mean others from now on."""
         with self._lock:
             self._processes.clear()
 
-    def _record(self, call: WatchedCall, code: int, result: int) -> int:
+    def _record(self, call: WatchedCall, code: int, unseen: bool = False) -> int:
         call.end()
         number, self._calls = self._calls, self._calls + 1
         thread = call.pid
@@ -213,22 +231,23 @@ class Recorder:
         process, descriptor = self._processes[thread], call.caller.descriptor
         made = Call(
             *(number, call.time, duration, process, thread, descriptor, call.request),
-            *(call.sent, call.returned, result, code),
+            *(call.sent, call.returned, 0, code),
+            unseen=unseen,
         )
-        self._defer(_CallToKeep(made, more), sum(map(len, more.values())))
+        self._defer(_CallToKeep(made, more))
         return number
 
     # Jobs.
 
     def begun(self, fence: int, begun: Begun) -> None:
-        """The job of that fence begins."""
+        """The job of that fence (above its 32 bits: the core's number) begins."""
         with self._lock:
             flight = self._flights.setdefault(fence, _Flight())
             flight.begun = begun
             self._advance(fence, flight)
 
     def ended(self, fence: int, ended: Ended) -> None:
-        """The job of that fence has ended; it may not even have begun."""
+        """The job of that fence (as for ``begun``) has ended; it may not even have begun."""
         with self._lock:
             flight = self._flights.setdefault(fence, _Flight())
             flight.ended = ended
@@ -236,13 +255,13 @@ class Recorder:
 
     def message(self, text: str, origin: str = "kernel") -> None:
         """A line of the kernel's log, or a remark."""
-        self._defer(_MessageToKeep(Message(self.now(), text, origin)), len(text))
+        self._defer(_MessageToKeep(Message(self.now(), text, origin)))
 
     def close(self) -> None:
         """Record what has not come to its end, and end the file. Raises BadInput if it could not all be written."""
         with self._lock:
             for call in self._made.values():
-                self._record(call, errno.EINTR, 0)
+                self._record(call, errno.EINTR)
             self._made.clear()
             for fence, flight in list(self._flights.items()):
                 if flight.asked is not None and flight.begun is None:
@@ -265,16 +284,16 @@ class Recorder:
             del self._flights[fence]
 
     def _submit(self, number: int, asked: _Asked, begun: Begun) -> None:
-        self._defer(_SubmitToKeep(number, asked, begun), _new(placed.before for placed in begun.buffers))
+        self._defer(_SubmitToKeep(number, asked, begun))
 
     def _done(self, number: int, ended: Ended) -> None:
-        self._defer(_DoneToKeep(number, ended), _new(ended.after.values()))
+        self._defer(_DoneToKeep(number, ended))
 
-    def _defer(self, build: Build, size: int) -> None:
+    def _defer(self, build: Build) -> None:
         if self._failure is not None:
             return
         try:
-            self._writer.defer(build, size)
+            self._writer.defer(build)
         except BadInput as error:
             self._failure = error
             _log.error("%s", error)
@@ -292,10 +311,6 @@ def _entry(bo: tuple[int, int, int], placed: Placed, keeper: Keeper) -> BufferEn
     return BufferEntry(handle, flags, placed.address, placed.size, extents, known)
 
 
-def _new(snapshots: Iterable[Snapshot | None]) -> int:
-    return sum(one.new for one in snapshots if one is not None)
-
-
 def _is_submit(request: int) -> bool:
     return request & 0xFF == GEM_SUBMIT.nr and request >> 8 & 0xFF == ord(DRM_TYPE)
 
@@ -310,6 +325,7 @@ def _asked(call: WatchedCall, number: int, space: int) -> _Asked:
         *(number, space, answer.fence, given.flags, read.get(given.stream, b"")),
         bos=tuple((bo.flags, bo.handle, bo.presumed) for bo in bos),
         relocs=tuple(Reloc(_STREAM, one.submit_offset, one.reloc_idx) for one in relocs),
+        pipe=given.pipe,
     )
 
 

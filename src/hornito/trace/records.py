@@ -40,7 +40,8 @@ class Call:
     """One ioctl: ``time`` and ``duration`` in ns on the recording's clock (time of entry); ``request`` as in the system
     call; the argument's bytes as sent and as they were when the call returned; what it returned, or errno.
 
-    ``more`` has further memory that the argument points to, by the name of the pointer's field, as sent.
+    ``more`` has further memory that the argument points to, by the name of the pointer's field: what the kernel read
+    there, or what it wrote. ``unseen``: the kernel made the call itself, and nobody knows what came of it.
     """
 
     number: int  # from 0, in the order of entry
@@ -55,6 +56,7 @@ class Call:
     result: int = 0
     errno: int = 0
     more: Mapping[str, Digest] = field(default_factory=dict)
+    unseen: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from hornito.driver import Device
 from hornito.errors import BadInput, DeviceError
-from hornito.stream import Port, Relocation, Submission, TensorInfo
-from hornito.stream.annotate import ADDRESS_FIELDS, LineKind
+from hornito.stream import Port, Submission, TensorInfo
+from hornito.trace.cuts import with_relocations
 from hornito.trace.footprint import Range
 from hornito.trace.records import Done, Recording, Submit
 from hornito.trace.submissions import order_of
@@ -108,18 +108,6 @@ def _ports(submission: Submission, numbers: Sequence[int] | dict[int, NDArray[np
         Port(TensorInfo(number, f"buffer {number}", (size,), "uint8"), number, 0, size)
         for number, size in sizes.items()
     )
-
-
-def with_relocations(seen: SubmitView) -> Submission:
-    """The submission with a relocation for every address that is known to be one: a device may place buffers anew."""
-    places = {(one.buffer, one.offset): one for one in seen.submission.relocations}
-    for line in seen.lines:
-        if line.pointer is None or line.kind not in (LineKind.FIELD, LineKind.STATE):
-            continue
-        shift = ADDRESS_FIELDS.get(line.name, 0) if line.kind is LineKind.FIELD else 0
-        place = (line.holder, line.offset)
-        places.setdefault(place, Relocation(*place, line.pointer.buffer, shift))
-    return replace(seen.submission, relocations=tuple(places[place] for place in sorted(places)))
 
 
 def _judge(

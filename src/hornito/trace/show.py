@@ -101,6 +101,7 @@ def _event_json(event: Event) -> dict[str, Any]:
             **{"duration": event.duration, "process": event.process, "thread": event.thread},
             **{"descriptor": event.descriptor, "arguments": arguments(event, event.sent)},
             **{"changed": changes(event), "result": event.result, "errno": event.errno},
+            "unseen": event.unseen,
         }
     if isinstance(event, Done):
         sizes = {str(one.buffer): sum(extent.length for extent in one.after) for one in event.written}

@@ -9,44 +9,34 @@ import contextlib
 import ctypes
 import os
 from dataclasses import dataclass, field
-from typing import Protocol
 
+from hornito.supervisor.served import ServedCaller
 from hornito.uapi.ioctl import Direction, request_direction, request_size
 from hornito.uapi.tables import ioctl_of
-from hornito.virtual.etnaviv.caller import Caller, FileIdentity
+from hornito.virtual.etnaviv.caller import FileIdentity
 from hornito.virtual.etnaviv.user_memory import PinnedMemory
 
 _POINTER_BYTES = 8
-
-
-class TracedCaller(Caller, Protocol):
-    """A caller that also says which of its calls that is."""
-
-    @property
-    def ticket(self) -> int:
-        """A number that no other call has; a call that is made again after ``Pending`` keeps its own."""
-
-    @property
-    def descriptor(self) -> int:
-        """On which of its descriptors the call is made."""
 
 
 @dataclass
 class WatchedCall:
     """A caller, with all that the kernel reads of it and writes to it in one ioctl."""
 
-    caller: TracedCaller
+    caller: ServedCaller
     request: int
     argument: ctypes.Structure | int
     time: int  # ns: when it was made
     sent: bytes = b""
     returned: bytes = b""
     read_besides: list[tuple[int, bytes]] = field(default_factory=list)  # address, content
+    written_besides: list[tuple[int, bytes]] = field(default_factory=list)
 
     def begin(self) -> None:
         """The kernel is about to look at it, perhaps again."""
         self.sent = self.returned = b""
         self.read_besides.clear()
+        self.written_besides.clear()
         if isinstance(self.argument, ctypes.Structure):
             self.sent = bytes(self.argument)
 
@@ -61,14 +51,15 @@ class WatchedCall:
         self.returned = self.returned or self.sent
 
     def more(self) -> dict[str, bytes]:
-        """What the argument's pointers point to, by their names, as far as the kernel read it."""
+        """What the argument's pointers point to, by their names, as far as the kernel read it or wrote to it."""
         ioctl = ioctl_of(self.request)
-        if ioctl is None or not self.read_besides:
+        besides = [*self.read_besides, *self.written_besides]
+        if ioctl is None or not besides:
             return {}
         struct = ioctl.struct.from_buffer_copy(self.sent)
         wide = [name for name in struct.names() if getattr(ioctl.struct, name).size == _POINTER_BYTES]
         values = {getattr(struct, name): name for name in reversed(wide) if isinstance(getattr(struct, name), int)}
-        return {values[address]: content for address, content in self.read_besides if address in values}
+        return {values[address]: content for address, content in besides if address in values}
 
     # The caller, as the kernel sees it.
 
@@ -92,6 +83,8 @@ class WatchedCall:
         self.caller.write(address, content)
         if address == self.argument:
             self.returned = bytes(content)
+        elif content:
+            self.written_besides.append((address, bytes(content)))
 
     def pin(self, address: int, length: int, writable: bool) -> PinnedMemory:
         return self.caller.pin(address, length, writable)
@@ -101,3 +94,14 @@ class WatchedCall:
 
     def identify(self, fd: int) -> FileIdentity:
         return self.caller.identify(fd)
+
+    def fetch(self, fd: int) -> int:
+        return self.caller.fetch(fd)
+
+    @property
+    def ticket(self) -> int:
+        return self.caller.ticket
+
+    @property
+    def descriptor(self) -> int:
+        return self.caller.descriptor

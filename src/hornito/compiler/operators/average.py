@@ -22,6 +22,7 @@ from hornito.compiler.operators import common, general
 from hornito.compiler.operators.common import ACCUMULATOR_LIMIT, LARGEST, MAX_CHANNELS
 from hornito.compiler.operators.convolution import activation_fits, factor_fits
 from hornito.compiler.operators.general import Geometry, Layer, Part
+from hornito.compiler.options import Technique
 from hornito.compiler.requantisation import scale_factor
 from hornito.compiler.rules import Candidate, Rule, shapes, zero_point
 from hornito.compiler.segment import Segment, shape_of
@@ -131,7 +132,8 @@ def _add(segment: Segment, c: Candidate, places: tuple[int, int], geometry: Geom
     channels, chip = geometry.input.channels, segment.options.chip
     phases = general.choose_way(geometry, chip).phases
     at_a_time = min(CHANNELS_AT_A_TIME, max(MAX_CHANNELS // math.prod(phases or (1,)), 1))
-    if chip.depthwise and phases is None:
+    grouped = segment.options.uses(Technique.GROUPS)  # divided later, by what that takes
+    if phases is None and (chip.depthwise or (grouped and channels <= MAX_CHANNELS)):
         at_a_time = channels
     found = regions(geometry)
     parts = []

@@ -15,6 +15,7 @@ from hornito.compiler.operators import common
 from hornito.compiler.operators.common import MAX_CHANNELS, MAX_SIZE
 from hornito.compiler.requantisation import multiplier_and_shift, scale_factor
 from hornito.compiler.rules import SIGN_SHIFT, Candidate, Rule, shapes, zero_point
+from hornito.compiler.search import Alternative
 from hornito.compiler.segment import Segment, shape_of
 from hornito.compiler.tasks import Convolution, Reshuffle, Shape
 from hornito.compiler.weights import Kernels, convolution_kernels, depthwise_kernels, grown_to_2x2, without_stride
@@ -217,17 +218,41 @@ RULES: tuple[Rule, ...] = (
 def lower(segment: Segment, c: Candidate) -> None:
     """[transpose] [reshuffle] convolution [detranspose]."""
     place = segment.source(c.operator, c.source)
-    conv, padding = _convolution(c)
-    if padding is not None:
+    way = segment.choose(ways(c))
+    conv = way.tasks[-1]
+    assert isinstance(conv, Convolution)
+    for move in way.tasks[:-1]:
+        assert isinstance(move, Reshuffle)
         moved = segment.scratch(c.source, conv.input)
-        shape = shape_of(c.source)
-        segment.add(Reshuffle(c.operator.index, place, moved, shape, conv.input, zero_point(c.source), *padding))
+        segment.add(dataclasses.replace(move, source=place, target=moved))
         place = moved
     segment.add(dataclasses.replace(conv, source=place, target=segment.target(c.target)))
     segment.finish(c.operator, c.target)
 
 
-def _convolution(c: Candidate) -> tuple[Convolution, tuple[int, int] | None]:
+def ways(c: Candidate) -> list[Alternative]:
+    """The jobs of an operator, on the model's own tensors: [reshuffle] convolution. The reference driver's way first;
+    for a stride of 2, the other one behind it if there is one."""
+    first_pixel = settings(c).stride_height == 2 and _keeps_first_pixel(c)
+    found = [_way(c, first_pixel)]
+    if settings(c).stride_height == 2 and not c.options.as_reference:
+        if not first_pixel and c.options.chip.first_pixel_pooling:
+            found.append(_way(c, True))
+        elif first_pixel and 4 * c.source.shape[3] <= MAX_CHANNELS:
+            found.append(_way(c, False))
+    return found
+
+
+def _way(c: Candidate, first_pixel: bool) -> Alternative:
+    conv, padding = _convolution(c, first_pixel)
+    if padding is None:
+        return Alternative("first pixel of each 2x2" if first_pixel else "as it is", (conv,))
+    shape, zero = shape_of(c.source), zero_point(c.source)
+    move = Reshuffle(c.operator.index, conv.source, conv.source, shape, conv.input, zero, *padding)
+    return Alternative("rows and columns parted first", (move, conv))
+
+
+def _convolution(c: Candidate, first_pixel: bool) -> tuple[Convolution, tuple[int, int] | None]:
     """The NN job on the model's own tensors, and the padding (x, y) of the reshuffle that it needs first, if any."""
     options = settings(c)
     stride = options.stride_height
@@ -239,7 +264,6 @@ def _convolution(c: Candidate) -> tuple[Convolution, tuple[int, int] | None]:
     pad_y = pad_before(shape.rows, out.rows, rows, stride) if same else 0
     if rows == columns == kernels.planes == 1:
         kernels = grown_to_2x2(kernels)
-    first_pixel = stride == 2 and _keeps_first_pixel(c)
     padding = None
     if stride == 2 and not first_pixel:
         kernels = without_stride(kernels)
@@ -260,7 +284,7 @@ def _convolution(c: Candidate) -> tuple[Convolution, tuple[int, int] | None]:
         kernels=kernels,
         stride=stride,
         first_pixel=first_pixel,
-        depthwise=_native_depthwise(c),
+        depthwise=_native_depthwise(c) and padding is None,
         # The unit tells the order of the weights by the kernel's size, however it came about.
         runs=not kernels.rows == kernels.columns == 1,
         offset_x=-pad_x,

@@ -10,6 +10,7 @@ Source: databook, lowering.md ("Weight transforms", "Limits a better driver shou
 the general rule; "Sizes": x = columns, y = rows). Inferred: no driver is known to have run these forms.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from hornito.compiler.bands import FRAME_FIELDS, MAX_FRAME, Span, window
 from hornito.compiler.operators import common
 from hornito.compiler.operators.convolution import RESHUFFLED_DEPTHWISE
 from hornito.compiler.rules import Candidate, Rule
+from hornito.compiler.search import Alternative
 from hornito.compiler.segment import Segment
 from hornito.compiler.tasks import Convolution, Frame, Reshuffle, Shape
 from hornito.compiler.tiling import ceil_div
@@ -74,25 +76,33 @@ class Way:
 
 def choose_way(g: Geometry, chip: Chip) -> Way:
     """The transforms that a convolution needs on ``chip``. Whether the result fits the fields is for the rules."""
+    return possible_ways(g, chip)[0]
+
+
+def possible_ways(g: Geometry, chip: Chip) -> list[Way]:
+    """The same; behind it, for a stride of 2, the other way to do that, if it fits the fields."""
     # Along an axis with a single output, a stride means nothing, and any will do that makes the kernel fit.
     stride_y, stride_x = (
         ceil_div(span, chip.max_kernel) if places == 1 else stride
         for span, places, stride in zip(g.span, (g.output.rows, g.output.columns), g.stride, strict=True)
     )
     fits = max(g.padding) <= chip.max_offset and max(g.span) <= chip.max_kernel
-    if (stride_y, stride_x) == (2, 2) and fits and _keeps_first_pixel(g, chip):
-        return Way(g.input, g.span, None, g.padding, first_pixel=True)
     if (stride_y, stride_x) == (1, 1) and fits:
-        return Way(g.input, g.span, None, g.padding, first_pixel=False)
+        return [Way(g.input, g.span, None, g.padding, first_pixel=False)]
     rows, columns = ceil_div(g.span[0], stride_y), ceil_div(g.span[1], stride_x)
     parted = Shape(g.output.rows + rows - 1, g.output.columns + columns - 1, stride_y * stride_x * g.input.channels)
-    return Way(parted, (rows, columns), (stride_y, stride_x), g.padding, first_pixel=False)
+    parting = Way(parted, (rows, columns), (stride_y, stride_x), g.padding, first_pixel=False)
+    if (stride_y, stride_x) != (2, 2) or not fits or not chip.first_pixel_pooling:
+        return [parting]
+    pooling = Way(g.input, g.span, None, g.padding, first_pixel=True)
+    if not _keeps_first_pixel(g, chip):
+        return [parting, pooling]
+    known = max(parted.rows, parted.columns) <= MAX_FRAME and parted.channels <= MAX_PLANES
+    return [pooling, parting] if known and g.input.channels <= MAX_MOVED else [pooling]
 
 
 def _keeps_first_pixel(g: Geometry, chip: Chip) -> bool:
     """Does a stride of 2 run at full resolution, keeping one output of four? Where the reference driver lets it."""
-    if not chip.first_pixel_pooling:
-        return False
     if g.depthwise and chip.depthwise:
         return True
     if g.depthwise:
@@ -133,17 +143,25 @@ class Layer:
 
 def add_jobs(segment: Segment, layer: Layer, source: int, target: int) -> None:
     """[reshuffle] and a convolution for each part, from the planes ``source`` to the planes ``target``."""
-    g = layer.geometry
-    way = choose_way(g, segment.options.chip)
-    if way.phases is not None:
-        moved = segment.scratch(layer.image, way.input)
-        zero, (pad_y, pad_x), (stride_y, stride_x) = layer.input_zero_point, way.padding, way.phases
-        segment.add(
-            Reshuffle(layer.operator, source, moved, g.input, way.input, zero, pad_x, pad_y, stride_x, stride_y)
-        )
-        source = moved
-    for part in layer.parts:
-        segment.add(_job(segment.options.chip, layer, way, part, (source, target)))
+    chip = segment.options.chip
+    chosen = segment.choose([_tasks(chip, layer, way, (source, target)) for way in possible_ways(layer.geometry, chip)])
+    for task in chosen.tasks:
+        if isinstance(task, Reshuffle):
+            source = segment.scratch(layer.image, task.output)
+            segment.add(dataclasses.replace(task, target=source))
+        elif isinstance(task, Convolution):
+            segment.add(dataclasses.replace(task, source=source))
+
+
+def _tasks(chip: Chip, layer: Layer, way: Way, places: Pair) -> Alternative:
+    """All that a way does. If it moves the image first, where to is still open."""
+    jobs = tuple(_job(chip, layer, way, part, places) for part in layer.parts)
+    if way.phases is None:
+        return Alternative("first pixel of each 2x2" if way.first_pixel else "as it is", jobs)
+    zero, (pad_y, pad_x), (stride_y, stride_x) = layer.input_zero_point, way.padding, way.phases
+    shape, source = layer.geometry.input, places[0]
+    move = Reshuffle(layer.operator, source, source, shape, way.input, zero, pad_x, pad_y, stride_x, stride_y)
+    return Alternative("rows and columns parted first", (move, *jobs))
 
 
 def _job(chip: Chip, layer: Layer, way: Way, part: Part, places: Pair) -> Convolution:

@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Which of the ways to carry out a job is the fastest, by the cost model? Plan level fast asks; others get the
-reference driver's answer."""
+"""Which of the ways to carry out jobs is the fastest, by the cost model? Plan level fast asks; others get the reference
+driver's answer. Deterministic; what was found for a job is kept in memory for others like it."""
 
-from hornito.compiler.options import Options
-from hornito.compiler.shaping import Shaping, reference_shaping
-from hornito.compiler.tasks import Convolution
+from hornito.compiler.search.division import divide
+from hornito.compiler.search.seconds import Alternative, fastest, seconds
+from hornito.compiler.search.shapings import shaping_of
 
-
-def shaping_of(conv: Convolution, options: Options) -> Shaping:
-    """How an NN job is carried out in a plan of these options."""
-    return reference_shaping(conv, options.chip)
+__all__ = ["Alternative", "divide", "fastest", "seconds", "shaping_of"]

@@ -47,6 +47,9 @@ class Caller(Protocol):
     def identify(self, fd: int) -> FileIdentity:
         """Which file its descriptor shows. Raises OSError with EBADF."""
 
+    def fetch(self, fd: int) -> int:
+        """A close-on-exec descriptor of ours that shows what its ``fd`` shows. Raises OSError: EBADF, EPERM."""
+
 
 class OwnProcess(UserMemory):
     """The ``Caller`` that is this very process."""
@@ -61,3 +64,6 @@ class OwnProcess(UserMemory):
 
     def identify(self, fd: int) -> FileIdentity:
         return FileIdentity.of(fd)
+
+    def fetch(self, fd: int) -> int:
+        return os.dup(fd)

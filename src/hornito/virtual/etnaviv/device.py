@@ -92,6 +92,19 @@ class VirtualDevice:
             self._books.check_alive()
             return self._books.open()
 
+    @property
+    def wake_fd(self) -> int:
+        """Polls readable when ``sweep`` is worth while. Raises OSError."""
+        return self.pool.wake_fd
+
+    def find(self, pid: int, fd: int) -> OpenFile | None:
+        """The open file that a descriptor of a process (or thread) shows; None: none of ours, or we may not look."""
+        try:
+            number = self.pool.identify(pid, fd)
+        except OSError:
+            return None
+        return None if number is None else self.file(number)
+
     def file(self, number: int) -> OpenFile | None:
         """The open file that the pool knows by that number."""
         file = self._books.files.get(number)
@@ -106,7 +119,7 @@ class VirtualDevice:
         """Release what clients have closed, or left behind when they died: open files (told here), sync files and
         dma-bufs.
 
-        ``pool.wake_fd`` says when it is worth while.
+        ``wake_fd`` says when it is worth while.
         """
         with self._books.lock:
             return self._books.sweep()
@@ -175,6 +188,14 @@ class VirtualDevice:
             if answer is None:
                 raise refuse(_refusal(request & 0xFF))
             answer(self._books, file, request, arg, caller)
+
+    def find_other(self, caller: Caller, fd: int) -> FileIdentity | None:
+        """The sync file or dma-buf of ours that the caller's ``fd`` shows, if it does."""
+        try:
+            identity = caller.identify(fd)
+        except OSError:
+            return None
+        return identity if self.is_sync_file(identity) or self.is_dma_buf(identity) else None
 
     def is_sync_file(self, identity: FileIdentity) -> bool:
         """A descriptor of that identity is a sync file of ours."""

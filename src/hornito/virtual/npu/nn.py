@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from hornito.cost import Work, nn_work
 from hornito.errors import Unsupported
+from hornito.hardware import array
 from hornito.hardware.chips import Chip
-from hornito.hardware.nn import ARITHMETIC, BYTES, MAX_TILE_X, NEGATIVE_SHIFT, NNDescriptor, Pooling
+from hornito.hardware.nn import ARITHMETIC, BYTES, MAX_TILE_X, NEGATIVE_SHIFT, CachingMode, NNDescriptor, Pooling
 from hornito.virtual.faults import Fault, MMUFault
 from hornito.virtual.memory import AddressSpace
 from hornito.virtual.npu import kernels
@@ -190,6 +191,8 @@ def _layer(words: NDArray[np.uint32], chip: Chip) -> Layer:
     d = NNDescriptor.decode(words.tolist())
     _check_version(d, chip)
     _check_sizes(d, chip)
+    _check_tile(d, chip)
+    _check_caches(d, chip)
     first_pixel = d.pooling == Pooling.FIRST_PIXEL
     step = 2 if first_pixel else 1
     offset_x, offset_y = d.offsets(chip.offset_bits)
@@ -272,12 +275,36 @@ def _check_sizes(d: NNDescriptor, chip: Chip) -> None:
     for size, stride in (("out_image_x_size", "out_image_x_stride"), ("out_image_y_size", "out_image_y_stride")):
         if getattr(d, size) // step > getattr(d, stride):
             raise _fault(f"{size} = {getattr(d, size)} does not fit {stride} = {getattr(d, stride)}")
-    for name in ("kernel_cache_start_address", "kernel_cache_end_address"):
-        _check_sram(d, name, chip)
-    for name in ("image_cache_start_address", "image_cache_end_address"):
-        _check_sram(d, name, chip)
 
 
-def _check_sram(d: NNDescriptor, name: str, chip: Chip) -> None:
-    if getattr(d, name) > chip.vip_sram:
-        raise _fault(f"{name} = {getattr(d, name):#x}: the chip has {chip.vip_sram:#x} bytes of SRAM")
+def _check_tile(d: NNDescriptor, chip: Chip) -> None:
+    """Refuse a tile whose input or whose sums the unit has no room for."""
+    width, height = d.out_image_tile_x_size, d.out_image_tile_y_size
+    shared = array.interleave(chip.nn_version, width, d.kernel_xy_size)
+    rows = array.most_rows(chip, shared, d.kernel_y_size)
+    if height > rows:
+        raise _fault(
+            f"out_image_tile_y_size = {height}: with tiles {width} wide and kernels {d.kernel_y_size} high the input "
+            f"buffer of {chip.input_depth} lines is enough for {rows}"
+        )
+    step = 2 if d.pooling == Pooling.FIRST_PIXEL else 1
+    kernels = array.most_kernels(chip, d.kernel_y_size, (width, height), shared, step)
+    if d.kernels_per_core > kernels:
+        raise _fault(
+            f"kernels_per_core = {d.kernels_per_core}: with tiles of {width}x{height} the accumulators, "
+            f"{chip.accumulator_depth} deep, hold {kernels}"
+        )
+
+
+def _check_caches(d: NNDescriptor, chip: Chip) -> None:
+    """Refuse windows beyond the SRAM, and those that share bytes of it."""
+    for which in ("kernel", "image"):
+        for end in ("start", "end"):
+            name = f"{which}_cache_{end}_address"
+            if getattr(d, name) > chip.vip_sram:
+                raise _fault(f"{name} = {getattr(d, name):#x}: the chip has {chip.vip_sram:#x} bytes of SRAM")
+    if CachingMode.NONE in (d.kernel_caching_mode, d.image_caching_mode):
+        return
+    first = max(d.kernel_cache_start_address, d.image_cache_start_address)
+    if first < min(d.kernel_cache_end_address, d.image_cache_end_address):
+        raise _fault(f"image_cache_start_address = {d.image_cache_start_address:#x}: both caches have byte {first:#x}")

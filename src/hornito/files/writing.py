@@ -4,7 +4,6 @@
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -32,8 +31,10 @@ def model_directories() -> list[Path]:
 
 
 @contextlib.contextmanager
-def atomic_writer(path: str | Path) -> Iterator[BinaryIO]:
+def atomic_writer(path: str | Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """A binary file that appears at ``path``, whole, when the block ends without an exception; else nothing changes.
+
+    ``durable``: it also survives a power cut, for which the block's end waits for the disk.
 
     A symbolic link stays one: what it points to is written. What is no ordinary file (a pipe, a device) is written
     straight away. Raises BadInput where the place can't be written (no such folder, no permission, disk full).
@@ -49,11 +50,12 @@ def atomic_writer(path: str | Path) -> Iterator[BinaryIO]:
                 yield stream
             return
         # Shortened: the longest name that a folder takes, 255 bytes, must leave room for what is added.
-        temporary = place.with_name(f".{place.name[:SHORT]}.{secrets.token_hex(8)}.part")
+        temporary = place.with_name(f".{place.name[:SHORT]}.{os.urandom(8).hex()}.part")
         with os.fdopen(_draft(temporary), "wb") as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
             _name(stream.fileno(), temporary)
         temporary.replace(place)
     except OSError as error:

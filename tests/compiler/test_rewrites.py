@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""Which jobs does plan level fast leave out or put together, and which must stay?"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from hornito.compiler import Level, Options, Technique, make_plan
+from hornito.compiler.plan import NpuPart
+from hornito.compiler.tasks import Convolution, Detranspose, Job, Pad, Reshuffle, Strided, Transpose
+from hornito.model import Graph, ModelBuilder, Padding, Value, affine
+from tests.compiler.networks import CHIP, Layer, made
+
+ZERO = affine(0.05, 3)
+BY_ONE = [(0, 0), (1, 1), (1, 1), (0, 0)]
+
+
+def jobs(graph: Graph, *without: Technique) -> list[Job]:
+    left_out = frozenset((*without, Technique.STRIDES))  # for strides to be parted, as these tests are about
+    (part,) = make_plan(graph, Options(CHIP, Level.FAST, without=left_out)).parts
+    assert isinstance(part, NpuPart)
+    return [task for task in part.tasks if isinstance(task, Job)]
+
+
+def kinds(graph: Graph, *without: Technique) -> list[str]:
+    return [type(job).__name__ for job in jobs(graph, *without)]
+
+
+def model(*layers: Callable[[ModelBuilder, Value], Value], channels: int = 8, size: int = 12) -> Graph:
+    """Layers behind a convolution, so that they find planes."""
+
+    def build(b: ModelBuilder) -> Sequence[Value]:
+        value = b.input("image", (1, size, size, 3), np.uint8, quantization=ZERO)
+        value = Layer(inputs=3, outputs=channels).add(b, value) if channels else value
+        for layer in layers:
+            value = layer(b, value)
+        return [value]
+
+    return made(build)
+
+
+def pad(b: ModelBuilder, value: Value) -> Value:
+    return b.pad(value, BY_ONE)
+
+
+def conv(stride: int = 1, padding: Padding = Padding.VALID, kernel: int = 3) -> Callable[[ModelBuilder, Value], Value]:
+    def add(b: ModelBuilder, value: Value) -> Value:
+        return Layer(inputs=value.shape[3], stride=stride, padding=padding, kernel=kernel).add(b, value)
+
+    return add
+
+
+def test_convolution_sees_the_border_that_a_pad_would_write() -> None:
+    (_, last) = [job for job in jobs(model(pad, conv())) if isinstance(job, Convolution)]
+    assert (last.offset_x, last.offset_y, last.input.rows, last.output.rows) == (-1, -1, 12, 12)
+    assert "Pad" not in kinds(model(pad, conv()))
+    assert "Pad" in kinds(model(pad, conv()), Technique.FOLDS)
+
+
+def test_reshuffle_sees_the_border_that_a_pad_would_write() -> None:
+    found = jobs(model(pad, conv(stride=2)))
+    (move,) = [job for job in found if isinstance(job, Reshuffle)]
+    assert (move.pad_x, move.pad_y, move.input.rows) == (1, 1, 12)
+    assert not any(isinstance(job, Pad) for job in found)
+
+
+def test_pad_stays_whose_result_leaves_or_is_joined() -> None:
+    def branches(b: ModelBuilder) -> Sequence[Value]:
+        value = Layer().add(b, Layer().input(b))
+        padded = pad(b, value)
+        return [padded, conv()(b, padded)]
+
+    assert "Pad" in kinds(made(branches))
+
+
+def test_window_that_would_begin_too_far_outside_keeps_its_pad() -> None:
+    far = CHIP.max_offset + 1
+
+    def wide(b: ModelBuilder, value: Value) -> Value:
+        return b.pad(value, [(0, 0), (far, far), (far, far), (0, 0)])
+
+    assert "Strided" in kinds(model(wide, conv()), Technique.CORES)
+
+
+def test_input_is_turned_and_parted_at_once() -> None:
+    graph = model(conv(stride=2, padding=Padding.SAME), channels=0)
+    assert kinds(graph)[:2] == ["Strided", "Convolution"]
+    assert kinds(graph, Technique.LAYOUTS, Technique.CORES)[:3] == ["Transpose", "Reshuffle", "Convolution"]
+
+
+def test_two_convolutions_share_the_parted_image() -> None:
+    def branches(b: ModelBuilder) -> Sequence[Value]:
+        value = Layer().add(b, Layer().input(b))
+        return [conv(2, Padding.SAME)(b, value), conv(2, Padding.SAME)(b, value)]
+
+    assert kinds(made(branches)).count("Reshuffle") == 1
+    assert kinds(made(branches), Technique.LAYOUTS).count("Reshuffle") == 2
+
+
+def test_different_paddings_are_parted_apart() -> None:
+    def branches(b: ModelBuilder) -> Sequence[Value]:
+        value = Layer(rows=9).add(b, Layer(rows=9).input(b))
+        return [conv(2, Padding.SAME)(b, value), conv(2, Padding.VALID)(b, value)]
+
+    assert kinds(made(branches)).count("Reshuffle") == 2
+
+
+@pytest.mark.parametrize(("size", "turned"), [(3, 0), (4, 1)])
+def test_single_pixels_are_not_turned_back(size: int, turned: int) -> None:
+    found = jobs(model(conv(), size=size, channels=4), Technique.CORES)
+    assert sum(isinstance(job, Detranspose) for job in found) == turned
+
+
+def test_large_moves_are_dealt_out_and_small_ones_not() -> None:
+    large = jobs(model(conv(), size=64))
+    assert isinstance(large[0], Strided) and isinstance(large[-1], Strided)
+    small = jobs(model(conv(), size=12))
+    assert isinstance(small[0], Transpose) and isinstance(small[-1], Detranspose)
+
+
+def test_other_levels_change_nothing() -> None:
+    for level in (Level.PROVEN, Level.WIDE):
+        assert make_plan(model(pad, conv(stride=2)), Options(CHIP, level)).rewrites == ()
+
+
+def test_each_change_says_what_it_is_for() -> None:
+    found = make_plan(model(pad, conv(stride=2)), Options(CHIP, Level.FAST)).rewrites
+    assert [(one.operator, one.technique) for one in found] == [(1, Technique.FOLDS)]

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""Do results stay the same, byte for byte, when plan level fast changes a segment's jobs and memory as a whole?"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from numpy.typing import NDArray
+
+from hornito.compiler import Compiled, Level, Options, Technique, compile_plan, make_plan
+from hornito.compiler.plan import NpuPart
+from hornito.compiler.tasks import Job
+from hornito.hardware.chips import find_chip
+from hornito.model import read_model
+from hornito.runtime import Session
+from hornito.stream import NNJob, TPJob, jobs_of
+from hornito.virtual.memory import AddressSpace
+from hornito.virtual.npu.executor import Executor
+from hornito.virtual.npu.frontend import Job as Started
+from hornito.virtual.timeline import Timeline
+from tests.runtime.conftest import Devices
+from tests.runtime.fast_networks import Choice, choices, network, sizes
+from tests.runtime.networks import Array, noise
+from tests.virtual.machine import Memory
+
+CHIPS = ("vipnano-qi-88-0", "vipnano-si-plus-9f-6000000")
+FIXTURES = [HealthCheck.function_scoped_fixture]
+
+
+def compiled(model: bytes, chip: str, level: Level, without: frozenset[Technique] = frozenset()) -> Compiled:
+    return compile_plan(make_plan(read_model(model), Options(find_chip(chip), level, without=without)))
+
+
+def results(made: Compiled, devices: Devices, values: list[Array]) -> list[Array]:
+    session = Session(made.archive, devices(made.plan.options.chip.name), trusted=True)
+    try:
+        found = session.run(dict(zip(made.plan.graph.inputs, values, strict=True)))
+        return [found[index] for index in made.plan.graph.outputs]
+    finally:
+        session.close()
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+@settings(max_examples=40, deadline=None, suppress_health_check=FIXTURES)
+@given(size=sizes, found=choices)
+def test_results_are_those_of_level_wide(
+    chip: str, size: tuple[int, int, int], found: list[Choice], devices: Devices
+) -> None:
+    model, shape = network(size, found)
+    values = [noise(shape, np.uint8, 1)]
+    wanted = results(compiled(model, chip, Level.WIDE), devices, values)
+    for one, other in zip(wanted, results(compiled(model, chip, Level.FAST), devices, values), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def _bases(made: Compiled, number: int) -> Iterator[tuple[Job, int, bool]]:
+    """Each started job's task, the address of the first byte that the task writes, and whether that ends the task."""
+    submission = made.archive.submissions[1 + number]
+    started = jobs_of(submission)
+    for encoded in made.jobs[number]:
+        parts = encoded.flushed
+        for count, descriptors in enumerate(parts, 1):
+            job = next(started)
+            if isinstance(job, NNJob):
+                yield encoded.task, job.descriptor.out_image_address, True
+            else:
+                assert isinstance(job, TPJob)
+                offset = descriptors[0].out_image_base_address
+                yield encoded.task, job.descriptors[0].out_image_base_address - offset, count == len(parts)
+
+
+class Watched(Executor):
+    """Keeps what each job of one part of a plan has written, as soon as it has."""
+
+    def __init__(self, made: Compiled, part: int) -> None:
+        super().__init__(made.plan.options.chip)
+        self.written: list[tuple[Job, NDArray[np.uint8]]] = []
+        self._targets = _bases(made, part)
+
+    def _run(self, space: AddressSpace, job: Started, timeline: Timeline) -> None:
+        super()._run(space, job, timeline)
+        task, address, ends = next(self._targets)
+        if not ends:
+            return
+        frame, image = task.target_frame, task.output
+        size = (image.channels - 1) * frame.plane_bytes + (image.rows - 1) * frame.columns + image.columns
+        flat = space.view(address, size)
+        shape, steps = (image.channels, image.rows, image.columns), (frame.plane_bytes, frame.columns, 1)
+        self.written.append((task, np.lib.stride_tricks.as_strided(flat, shape, steps).copy()))
+
+
+def every_job(made: Compiled, part: int, values: dict[int, Array]) -> list[tuple[Job, NDArray[np.uint8]]]:
+    """What each job writes, given the inputs; memory is full of noise before."""
+    submission = made.archive.submissions[1 + part]
+    memory = Memory()
+    try:
+        memory.load(submission)
+        for buffer in submission.buffers:
+            if buffer.data is None:
+                view = memory.space.view(buffer.address, buffer.size)
+                view[:] = np.random.default_rng(7).integers(0, 256, buffer.size, dtype=np.uint8)
+        for port in submission.inputs:
+            at = submission.buffers[port.buffer].address + port.offset
+            memory.space.view(at, port.bytes)[:] = values[port.tensor.index].reshape(-1)
+        executor = Watched(made, part)
+        executor.run(memory.space, submission.stream)
+        return executor.written
+    finally:
+        memory.close()
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+@settings(max_examples=25, deadline=None)
+@given(size=sizes, found=choices)
+def test_every_job_writes_what_it_writes_where_no_memory_is_shared(
+    chip: str, size: tuple[int, int, int], found: list[Choice]
+) -> None:
+    model, shape = network(size, found)
+    shared = compiled(model, chip, Level.FAST)
+    apart = compiled(model, chip, Level.FAST, frozenset({Technique.MEMORY}))
+    if not shared.jobs or not isinstance(shared.plan.parts[0], NpuPart):
+        return
+    values = {shared.plan.graph.inputs[0]: noise(shape, np.uint8, 2)}
+    for (one, mine), (other, theirs) in zip(every_job(shared, 0, values), every_job(apart, 0, values), strict=True):
+        assert (one.operator, one.source, one.target) == (other.operator, other.source, other.target)
+        np.testing.assert_array_equal(mine, theirs)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""The virtual kernel, standing in for the machine's own behind a relay."""
+
+import contextlib
+import ctypes
+import mmap
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hornito.hardware.chips import find_chip
+from hornito.supervisor.caller import RemoteCaller
+from hornito.supervisor.relay.device import RelayedDevice
+from hornito.supervisor.relay.files import RelayedFile
+from hornito.supervisor.served import PassOn
+from hornito.trace.recorded_calls import recording
+from hornito.trace.recorded_relay import RecordedRelay
+from hornito.virtual.etnaviv.caller import FileIdentity, OwnProcess
+from hornito.virtual.etnaviv.device import VirtualDevice
+from hornito.virtual.etnaviv.fences import Pending
+from hornito.virtual.injection import FaultPlan
+from hornito.virtual.standalone import standalone_device
+
+
+class DeviceKernel:
+    """A ``Kernel`` whose node is that device; it knows open files by whatever descriptor shows them, as Linux does."""
+
+    def __init__(self, device: VirtualDevice) -> None:
+        self.device = device
+        self._caller = OwnProcess()
+
+    def open(self, path: str, flags: int) -> int:
+        return self.device.open().client_fd
+
+    def close(self, fd: int) -> None:
+        os.close(fd)
+        self.device.sweep()
+
+    def ioctl(self, fd: int, request: int, arg: ctypes.Structure | int) -> int:
+        file = self.device.find(os.getpid(), fd)
+        while True:
+            try:
+                if file is not None:
+                    self.device.call(file, request, arg, self._caller)
+                else:
+                    self.device.sync_call(FileIdentity.of(fd), request, arg, self._caller)
+                return 0
+            except Pending as pending:
+                pending.wait()
+
+    def mmap(self, fd: int, length: int, offset: int) -> mmap.mmap:
+        return mmap.mmap(fd, length, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=offset)
+
+    def messages(self, fd: int) -> list[str]:
+        file = self.device.find(os.getpid(), fd)
+        return [] if file is None else self.device.messages(file)
+
+
+class OurNode:
+    """Recognises that device's descriptors, as ``NodeByNumber`` does the machine's."""
+
+    def __init__(self, device: VirtualDevice) -> None:
+        self._device = device
+
+    def is_node(self, place: str) -> bool:
+        return self._identity(place) == self._device.pool.identity
+
+    def is_shared(self, place: str) -> bool:
+        identity = self._identity(place)
+        return self._device.is_sync_file(identity) or self._device.is_dma_buf(identity)
+
+    @staticmethod
+    def _identity(place: str) -> FileIdentity:
+        status = os.stat(place)
+        return FileIdentity(status.st_dev, status.st_ino)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    number: int
+    client_fd: int
+
+
+class OpeningRelay(RelayedDevice):
+    """Opens the node for programs, and forgets it at once: it is met again by the first call on it."""
+
+    def __init__(self, kernel: DeviceKernel) -> None:
+        super().__init__(kernel, OurNode(kernel.device))
+        self._kernel_of_tests = kernel
+
+    def open(self) -> Any:
+        return _Opened(0, self._kernel_of_tests.open("", 0))
+
+
+class AsLinux:
+    """``inner``, where what it leaves to the kernel is done by the virtual one, unseen, for the caller itself."""
+
+    def __init__(self, inner: RecordedRelay, device: VirtualDevice) -> None:
+        self._inner = inner
+        self._device = device
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def call(self, file: RelayedFile, request: int, arg: int, caller: RemoteCaller) -> None:
+        try:
+            self._inner.call(file, request, arg, caller)
+        except PassOn:
+            theirs = self._device.find(caller.pid, caller.descriptor)
+            assert theirs is not None
+            self._device.call(theirs, request, arg, caller)
+
+
+@contextlib.contextmanager
+def relayed(path: str, command: list[str], faults: list[str]) -> Iterator[Any]:
+    """A relay with a virtual device behind it, recorded to the file ``path``."""
+    chip = find_chip("vipnano-qi")
+    with contextlib.ExitStack() as stack:
+        recorder = stack.enter_context(recording(path, chip.name, command, "test"))
+        virtual = stack.enter_context(standalone_device(chip, FaultPlan.parse(faults)))
+        relay = stack.enter_context(contextlib.closing(OpeningRelay(DeviceKernel(virtual))))
+        yield AsLinux(RecordedRelay(relay, recorder), virtual)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""``hornito trace record`` on a real node: is what programs do through the relay what they would do without it, and is
+it recorded as on the virtual node? The virtual kernel stands in for the machine's (record.py says how)."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from hornito.examples import builtin_model
+from hornito.trace.records import Call, Done, Message, Recording
+from tests.supervisor.conftest import Run
+from tests.supervisor.relay.conftest import ROOT, Relayed
+from tests.supervisor.test_recording import assert_no_difference, noise, record_ours
+from tests.supervisor.test_sharing import FENCES, OWN_MEMORY, STRANGER, TWO_PROCESSES
+from tests.supervisor.test_waits_and_faults import CLIENT
+
+HORNITO = (sys.executable, "-m", "hornito.cli.main")
+NODE = "/dev/dri/renderD128"
+STOP_THE_WORKER = """
+warden = open(f"/proc/{os.getppid()}/stat").read().rpartition(")")[2].split()
+parent = int(warden[1])
+for name in filter(str.isdigit, os.listdir("/proc")):
+    with open(f"/proc/{name}/cmdline") as line, open(f"/proc/{name}/status") as status:
+        if f"PPid:\\t{parent}\\n" in status.read() and "workers." "worker" in line.read():
+            os.kill(int(name), signal.SIGSTOP)
+"""
+FUZZER = str(ROOT / "tests" / "supervisor" / "fuzzer.py")
+
+
+def calls(recording: Recording) -> list[Call]:
+    return [event for event in recording.events() if isinstance(event, Call)]
+
+
+def test_a_model_s_recording_is_that_of_the_virtual_node(run: Run, relayed: Relayed, tmp_path: Path) -> None:
+    given = noise(tmp_path / "x.npy", 1, 32, 32, 3)
+    arguments = ["run", str(builtin_model()), "--device", NODE, "--input", str(given)]
+    found, recording = relayed(*HORNITO, *arguments, "--output", str(tmp_path / "relayed.npy"))
+    assert found.code == 0, found.err
+    other = record_ours(run, tmp_path / "other.trace", builtin_model(), given)
+    assert_no_difference(recording, other)
+    assert np.array_equal(np.load(tmp_path / "relayed.npy"), np.load(tmp_path / "x.out.npy"))
+    assert [done.status for done in recording.events() if isinstance(done, Done)] == [1] * len(
+        list(recording.submits())
+    )
+    assert [call.request for call in calls(recording)] == [call.request for call in calls(other)]
+    replayed = subprocess.run([*HORNITO, "trace", "replay", recording.path], capture_output=True, text=True, timeout=60)
+    assert replayed.returncode == 0, replayed.stderr
+
+
+def test_fuzzed_calls_get_the_kernel_s_answers(relayed: Relayed) -> None:
+    found, _ = relayed(sys.executable, FUZZER, "1", "4000")
+    assert (found.code, found.err) == (0, "")
+
+
+def test_many_clients_at_once(relayed: Relayed) -> None:
+    one = f"{sys.executable} {FUZZER} $n 400 >/dev/null || echo $n"
+    found, recording = relayed("sh", "-c", f"for n in 1 2 3; do {one} & done; wait")
+    assert (found.code, found.out, found.err) == (0, "", "")
+    assert len({call.process for call in calls(recording)}) == 3
+
+
+def test_buffers_own_memory_and_fences_pass_between_processes(relayed: Relayed) -> None:
+    found, recording = relayed(python=STRANGER + TWO_PROCESSES + OWN_MEMORY + FENCES)
+    assert (found.code, found.err) == (0, "")
+    assert found.out.splitlines() == ["0 shared", "77", "2", "EPERM", "[1, 1, 1, 1]", "True"]
+
+
+def test_waits_end_at_their_deadline_and_for_signals(relayed: Relayed) -> None:
+    script = f"""
+submit(), prepare(50)
+{STOP_THE_WORKER}
+print(submit(), *(what for what, _ in [prepare(0.1)]))
+print(prepare(-1)[0])
+signal.signal(signal.SIGALRM, lambda *_: print("handled"))
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+what, seconds = prepare(60)
+print(what, seconds < 20)
+"""
+    found, _ = relayed(str(ROOT), python=CLIENT + script)
+    assert (found.code, found.err) == (0, "")
+    assert found.out == "0 ETIMEDOUT\nETIMEDOUT\nhandled\nEINTR True\n"
+
+
+def test_a_hang_is_recorded_with_what_the_log_says(relayed: Relayed) -> None:
+    script = "for number in range(3):\n    print(submit(), prepare(50)[0])\n"
+    found, recording = relayed(str(ROOT), python=CLIENT + script, faults=("hang@2",))
+    assert (found.code, found.out, found.err) == (0, "0 done\n" * 3, "")
+    assert [event.status for event in recording.events() if isinstance(event, Done)] == [1, -125, 1]
+    texts = [event.text for event in recording.events() if isinstance(event, Message) and event.origin == "kernel"]
+    assert any("recover hung GPU!" in text for text in texts)
