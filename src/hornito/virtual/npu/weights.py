@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,16 +51,47 @@ class CoreStream:
     offsets: tuple[int, ...] = ()
 
 
+Found = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int16]]
+
+
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Biases, one an output channel, and every non-zero weight: its output channel, its place (input channel, row,
-    column counted as one index) and its value with the zero point subtracted. And the streams that held them."""
+    """Biases, one an output channel, and every non-zero weight; and the streams that held them.
+
+    A weight's place is input channel, row and column counted as one index. Where many weights differ from zero they are
+    all in ``table``, bytes [output channel, place] of which ``zero_point`` means zero; where few do ``few`` has those.
+    """
 
     biases: NDArray[np.int64]
-    outputs: NDArray[np.int64]
-    places: NDArray[np.int32]
-    values: NDArray[np.int16]
+    table: NDArray[np.uint8] | None
+    zero_point: int
+    few: Found | None
     streams: tuple[CoreStream, ...] = ()
+
+    @cached_property
+    def found(self) -> Found:
+        """The non-zero weights: output channels, places, and values with the zero point subtracted."""
+        if self.few is not None:
+            return self.few
+        assert self.table is not None
+        outputs, places = np.nonzero(self.table != self.zero_point)
+        values = self.table[outputs, places].astype(np.int16) - np.int16(self.zero_point)
+        return outputs, places.astype(np.int32), values
+
+    @property
+    def outputs(self) -> NDArray[np.int64]:
+        """Output channels of the non-zero weights."""
+        return self.found[0]
+
+    @property
+    def places(self) -> NDArray[np.int32]:
+        """Their places."""
+        return self.found[1]
+
+    @property
+    def values(self) -> NDArray[np.int16]:
+        """Their values, with the zero point subtracted."""
+        return self.found[2]
 
 
 @dataclass(frozen=True)
