@@ -34,7 +34,8 @@ class RecordedRelay(RecordedCalls[RelayedFile]):
         )
 
     def begins(self, job: RelayedJob) -> None:
-        self._recorder.begun(job.key, Begun(job.stream, self._before.pop(job)))
+        nothing = tuple(Placed(use.address, 0) for use in job.uses)
+        self._recorder.begun(job.key, Begun(job.stream, self._before.pop(job, nothing)))
 
     def ended(self, job: RelayedJob) -> None:
         found = {number: self._take(use) for number, use in enumerate(job.uses) if writes(use.flags)}

@@ -77,15 +77,19 @@ signal.signal(signal.SIGALRM, lambda *_: print("handled"))
 signal.setitimer(signal.ITIMER_REAL, 0.2)
 what, seconds = prepare(60)
 print(what, seconds < 20)
+signal.siginterrupt(signal.SIGALRM, False)
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+what, seconds = prepare(0.4)
+print(what, seconds > 0.35)
 """
     found, _ = relayed(str(ROOT), python=CLIENT + script)
     assert (found.code, found.err) == (0, "")
-    assert found.out == "0 ETIMEDOUT\nETIMEDOUT\nhandled\nEINTR True\n"
+    assert found.out == "0 ETIMEDOUT\nETIMEDOUT\nhandled\nEINTR True\nhandled\nETIMEDOUT True\n"
 
 
 def test_a_hang_is_recorded_with_what_the_log_says(relayed: Relayed) -> None:
     script = "for number in range(3):\n    print(submit(), prepare(50)[0])\n"
-    found, recording = relayed(str(ROOT), python=CLIENT + script, faults=("hang@2",))
+    found, recording = relayed(str(ROOT), python=CLIENT + script, options=("hang@2",))
     assert (found.code, found.out, found.err) == (0, "0 done\n" * 3, "")
     assert [event.status for event in recording.events() if isinstance(event, Done)] == [1, -125, 1]
     texts = [event.text for event in recording.events() if isinstance(event, Message) and event.origin == "kernel"]
