@@ -42,7 +42,7 @@ class FakeExecutor:
             case [] | [0, *_]:
                 pass
             case [1, source, target, length]:
-                space.view(target, length)[:] = space.view(source, length)
+                space.view(target, length, write=True)[:] = space.view(source, length)
             case [2, address, job]:
                 raise Fault("kernel_z = 9 is never\nwritten", unit="NN", job=job, address=address)
             case [3]:

@@ -66,7 +66,7 @@ def test_plan_has_a_row_for_each_job(folder: Path, hornito: Hornito) -> None:
     assert found.code == 0 and found.err == ""
     table = found.out.split("\n\n")[0].splitlines()
     assert table[0].endswith("on vipnano-qi-88-0, plan level proven")
-    assert [line.split()[1] for line in table[2:]] == (
+    assert [next(word for word in line.split() if word.isalpha()) for line in table[2:]] == (
         ["TP", "NN", "TP", "CPU", "TP", "TP", "NN", "TP", "CPU", "TP", "NN", "TP"]
     )
     assert "Op#1 MAX_POOL_2D on the CPU: could be run by the NN unit's pooling = 1" in found.out
@@ -301,3 +301,40 @@ def test_output_of_every_verb_is_json_on_request(folder: Path, hornito: Hornito,
         found = hornito(verb, *arguments, "--json")
         assert found.code == 0, found.err
         json.load(io.StringIO(found.out))
+
+
+def test_plan_explains_a_job(folder: Path, hornito: Hornito) -> None:
+    found = hornito("plan", folder / "layer.tflite", "--explain", "Op#0", "--plan", "fast")
+    assert (found.code, found.err) == (0, "")
+    assert found.lines[0] == "Op#0 CONV_2D on vipnano-qi-88-0, plan level fast"
+    assert sum(line.startswith("*") for line in found.lines) == 2
+    assert any(line.startswith("not possible: ") for line in found.lines)
+    value = json.loads(hornito("plan", folder / "layer.tflite", "--explain", "1", "--json").out)
+    assert value["level"] == "proven" and value["job"] == 1
+    assert sum(row["chosen"] for row in value["shapings"]) == sum(row["fast"] for row in value["shapings"]) == 1
+    assert all(row["low_ms"] <= row["ms"] <= row["high_ms"] for row in value["ways"])
+
+
+def test_plan_s_jobs_have_the_numbers_that_explain_takes(folder: Path, hornito: Hornito) -> None:
+    table = hornito("plan", folder / "layer.tflite").out.split("\n\n")[0].splitlines()[2:]
+    assert [line.split()[0] for line in table] == [str(number) for number in range(len(table))]
+    assert hornito("plan", folder / "layer.tflite", "--explain", str(len(table) - 1)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--explain", "Op#7"], "'Op#7': the plan has 1 operators"),
+        (["--explain", "soon"], "'soon' is no job of the plan"),
+        (["--explain", "0", "--against", "wide"], "--against: has no meaning with --explain"),
+        (["--without", "groups,tales", "--plan", "fast"], "unknown technique 'tales'; known are groups, tiles"),
+    ],
+)
+def test_plan_refuses_what_can_t_be_explained(more: list[str], words: str, folder: Path, hornito: Hornito) -> None:
+    found = hornito("plan", folder / "layer.tflite", *more)
+    assert (found.code, found.out) == (2, "") and words in found.err and len(found.err.splitlines()) == 1
+
+
+def test_techniques_are_ignored_with_a_remark_below_fast(folder: Path, hornito: Hornito) -> None:
+    found = hornito("plan", folder / "layer.tflite", "--without", "groups")
+    assert found.code == 0 and "--without: ignored at plan level proven; use --plan fast" in found.err

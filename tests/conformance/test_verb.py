@@ -29,6 +29,17 @@ def test_sample_on_the_virtual_npu(chip: str, hornito: Hornito, tmp_path: Path) 
     assert not (tmp_path / "save").exists()
 
 
+@pytest.mark.parametrize("chip", ["vipnano-qi", "vipnano-si-plus"])
+def test_sample_at_plan_level_fast(chip: str, hornito: Hornito) -> None:
+    outcome = hornito(
+        *("conformance", "--plan", "fast", "--chip", chip, "--sample", "24", "--seed", "3", "--jobs", "2", "--json"),
+        *("--filter", "*_size_?_*"),
+    )
+    value = json.loads(outcome.out)
+    assert outcome.code == 0, [case for case in value["cases"] if case["status"] in ("fail", "error")]
+    assert {case["status"] for case in value["cases"]} == {"pass"}
+
+
 def test_table_names_rules_and_the_list_decides(hornito: Hornito, tmp_path: Path) -> None:
     listed = tmp_path / "known.txt"
     listed.write_text("Pad.Op/1_is_signed_0,Fail\nPad.Op/never_heard_of\n")

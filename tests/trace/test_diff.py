@@ -14,7 +14,7 @@ from hornito.stream.annotate import ADDRESS_FIELDS, DESCRIPTORS
 from hornito.trace.diff import Diff, Hunk, Options
 from hornito.trace.load import load
 from hornito.trace.records import Recording
-from hornito.trace.submissions import from_archive
+from hornito.trace.submissions import from_archive, to_submission
 from hornito.trace.view import SubmitView
 from tests.trace import samples
 
@@ -105,16 +105,39 @@ def test_every_bit_of_a_stream_counts(word: int, bit: int) -> None:
     assert hunks(recording(ours), recording(dataclasses.replace(ours, stream=stream)))
 
 
-def test_models_of_different_strides_differ_in_what_follows_from_it() -> None:
+@pytest.mark.parametrize("chip", ["vipnano-qi", "vipnano-si-plus"])
+def test_models_of_different_strides_differ_in_what_follows_from_it(chip: str) -> None:
     """Depthwise, so that no job is added: expected is what the words themselves say."""
-    layer: dict[str, Any] = {"rows": 8, "inputs": 8, "depthwise": True}
+    layer: dict[str, Any] = {"rows": 8, "inputs": 8, "depthwise": True, "chip": chip}
     ours, theirs = network(**layer), network(**layer, stride=2)
-    found = hunks(recording(ours), recording(theirs))
+    found = hunks(recording(ours, chip=chip), recording(theirs, chip=chip))
     (convolution,) = [hunk for hunk in found if hunk.unit == "NN"]
-    assert {one.name for one in convolution.differences if one.place} == expected_names(ours, theirs)
-    (plane,) = [one for one in convolution.differences if not one.place]
-    assert (plane.name, plane.old, plane.new) == ("coefficients, bytes of an output plane", "64", "16")
+    expected = expected_names(ours, theirs)
+    assert {"pooling", "pooling_xy_size", "out_image_x_stride", "out_image_y_stride"} <= expected
+    assert {one.name for one in convolution.differences if one.place} == expected
+    planes = [(one.name, one.old, one.new) for one in convolution.differences if not one.place]
+    # Version 8 has no output offsets in its coefficients.
+    assert planes == ([("coefficients, bytes of an output plane", "64", "16")] if chip == "vipnano-qi" else [])
     assert [str(hunk.old) for hunk in found] == ["0.1", "0.2"]
+
+
+STRIDES = [
+    *(("conv-i3-k3-c1-o256", "valid"), ("conv-i5-k3-c1-o32", "same"), ("conv-i5-k5-c1-o120", "valid")),
+    ("conv-i5-k5-c1-o32", "same"),
+]
+
+
+@pytest.mark.parametrize("layer,padding", STRIDES)
+def test_the_reference_driver_s_submissions_of_different_strides(shared: Path, layer: str, padding: str) -> None:
+    """A convolution's stride of 2 takes a reshuffle, and no field else differs but those whose words do."""
+    folder = shared / "goldens" / "silicon-verdicts" / "vipnano-qi"
+    pair = [load(folder / f"{layer}-s{stride}-{padding}.npz") for stride in (1, 2)]
+    found = hunks(*pair)
+    assert [hunk.unit for hunk in found if hunk.old is None] == ["TP"]
+    assert [hunk for hunk in found if hunk.new is None] == []
+    whole = [to_submission(side, list(side.submits())[1]) for side in pair]
+    (convolution,) = [hunk for hunk in found if hunk.unit == "NN" and hunk.differences]
+    assert {one.name for one in convolution.differences if one.place} == expected_names(*whole)
 
 
 def expected_names(ours: Submission, theirs: Submission) -> set[str]:

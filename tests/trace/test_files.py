@@ -8,7 +8,6 @@ import signal
 import struct
 import subprocess
 import sys
-import threading
 import zlib
 from pathlib import Path
 from typing import Any
@@ -92,7 +91,7 @@ def test_contents_are_kept_once(tmp_path: Path) -> None:
     for count in (1, 50):
         with TraceWriter(tmp_path / f"{count}.trace", Header("test")) as writer:
             for number in range(count):
-                writer.defer(functools.partial(_with_content, number, content), len(content))
+                writer.defer(functools.partial(_with_content, number, content))
         sizes.append((tmp_path / f"{count}.trace").stat().st_size)
     assert sizes[0] > len(content)
     assert sizes[1] - sizes[0] < 50 * 400
@@ -255,7 +254,6 @@ def test_any_call_survives(call: Call) -> None:
 def test_a_file_that_still_grows_is_read_as_far_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "f.trace"
     writer = samples.written(path, 3)
-    writer.flush()
     recording = open_trace(path)
     assert len(list(recording.events())) == 3
     assert "still runs" in recording.problem
@@ -268,7 +266,7 @@ def test_a_file_that_still_grows_is_read_as_far_as_it_is(tmp_path: Path) -> None
 def test_a_recorder_that_is_killed_loses_nothing_that_was_written(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom tests.trace.samples import written\n"
-        "writer = written(Path(sys.argv[1]), 200)\nwriter.flush()\nos.kill(os.getpid(), signal.SIGKILL)\n"
+        "writer = written(Path(sys.argv[1]), 200)\nos.kill(os.getpid(), signal.SIGKILL)\n"
     )
     root = Path(__file__).parent.parent.parent
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
@@ -276,34 +274,6 @@ def test_a_recorder_that_is_killed_loses_nothing_that_was_written(tmp_path: Path
     result = subprocess.run([sys.executable, "-c", script, path], env=environment, timeout=60, cwd=root)
     assert result.returncode == -signal.SIGKILL
     assert len(list(open_trace(path).events())) == 200
-
-
-def test_whoever_hands_over_too_much_waits_for_the_writer(tmp_path: Path) -> None:
-    held, passed = threading.Event(), threading.Event()
-
-    def slow(keeper: object) -> Event:
-        held.wait(60)
-        return Message(0, "slow")
-
-    def fill() -> None:
-        writer.defer(lambda keeper: Message(1, "large"), 80)
-        writer.defer(lambda keeper: Message(2, "too much"), 80)
-        passed.set()
-
-    writer = TraceWriter(tmp_path / "f.trace", Header("test"), waiting=100)
-    writer.defer(slow, 80)
-    thread = threading.Thread(target=fill)
-    thread.start()
-    assert not passed.wait(0.1)
-    held.set()
-    thread.join(60)
-    assert passed.is_set()
-    writer.close()
-    assert [event.time for event in open_trace(tmp_path / "f.trace").events() if isinstance(event, Message)] == [
-        0,
-        1,
-        2,
-    ]
 
 
 def test_a_full_disk_is_an_error_of_the_writer(tmp_path: Path) -> None:
@@ -319,9 +289,8 @@ def test_what_fails_while_an_event_is_made_is_reported_and_ends_the_recording(tm
     def broken(keeper: object) -> Event:
         raise KeyError("lost")
 
-    writer.defer(broken, 0)
     with pytest.raises(BadInput, match="recording stopped"):
-        writer.flush()
+        writer.defer(broken)
     with pytest.raises(BadInput):
         writer.put(Message(1, "late"))
     with pytest.raises(BadInput):

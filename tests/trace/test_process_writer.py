@@ -6,6 +6,7 @@ import os
 import random
 import resource
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -64,12 +65,9 @@ def test_a_place_that_can_t_be_written_is_told_at_once() -> None:
 
 
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    try:
-        recorder = Recorder(ProcessWriter(str(tmp_path / "F.trace"), Header("test")))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    writer = ProcessWriter(str(tmp_path / "F.trace"), Header("test"))
+    resource.prlimit(writer.pid, resource.RLIMIT_FSIZE, (1000, 1000))
+    recorder = Recorder(writer)
     for number in range(100):
         recorder.message(f"message {number}")
     with pytest.raises(BadInput, match="File too large"):
@@ -78,12 +76,39 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
 
 def test_a_writer_that_dies_is_told(tmp_path: Path) -> None:
     writer = ProcessWriter(str(tmp_path / "F.trace"), Header("test"))
-    os.kill(writer._popen.pid, signal.SIGKILL)
-    writer._popen.wait()
+    os.kill(writer.pid, signal.SIGKILL)
     recorder = Recorder(writer)
-    recorder.message("lost")
+    for _ in range(100):
+        recorder.message("lost")
     with pytest.raises(BadInput, match="has died"):
         recorder.close()
+
+
+def test_whoever_hands_over_too_much_waits_for_the_writer(tmp_path: Path) -> None:
+    passed = threading.Event()
+    writer = ProcessWriter(str(tmp_path / "F.trace"), Header("test"), waiting=1000)
+    recorder = Recorder(writer)
+
+    def fill() -> None:
+        for number in range(100):
+            recorder.message(f"message {number}")
+        passed.set()
+
+    os.kill(writer.pid, signal.SIGSTOP)
+    thread = threading.Thread(target=fill)
+    thread.start()
+    assert not passed.wait(0.1)
+    os.kill(writer.pid, signal.SIGCONT)
+    thread.join(60)
+    assert passed.is_set()
+    recorder.close()
+    assert texts_of(tmp_path / "F.trace") == ([f"message {number}" for number in range(100)], "")
+
+
+def texts_of(path: Path) -> tuple[list[str], str]:
+    """What a recording's messages say, and what is wrong with it."""
+    found = open_trace(path)
+    return [event.text for event in found.events() if isinstance(event, Message)], found.problem
 
 
 def test_what_was_handed_over_is_written_when_nobody_ends_it(tmp_path: Path) -> None:
@@ -93,15 +118,13 @@ def test_what_was_handed_over_is_written_when_nobody_ends_it(tmp_path: Path) -> 
         recorder = Recorder(ProcessWriter(str(path), Header("test")))
         for number in range(50):
             recorder.message(f"message {number}")
-        time.sleep(0.3)
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        found = open_trace(path)
-        texts = [event.text for event in found.events() if isinstance(event, Message)]
+        texts, problem = texts_of(path)
         if len(texts) == 50:
             break
         time.sleep(0.05)
     assert texts == [f"message {number}" for number in range(50)]
-    assert "no end" in found.problem
+    assert "no end" in problem

@@ -133,6 +133,53 @@ def test_memory_is_recorded_as_jobs_find_it_and_leave_it(
     assert [done.status for done in found.done] == [1] * 4
 
 
+def test_buffers_that_no_client_sees_are_recorded_as_jobs_leave_them(
+    path: Path, recorder: Recorder, kernel: RecordedKernel, client: Client
+) -> None:
+    seen, unseen = client.new(SIZE), client.new(SIZE)
+    memory = client.map(seen, SIZE)
+    memory[0:4] = b"abcd"
+    table = ((seen, VA, READ | WRITE), (unseen, VA + SIZE, READ | WRITE))
+    client.wait(client.submit((COPY, VA, VA + SIZE, 4), *table).fence)
+    client.wait(client.submit((NOTHING,), *table).fence)
+    # One that its table does not name, and one that it calls read only.
+    client.wait(client.submit((COPY, VA, VA + SIZE + 4, 4), table[0]).fence)
+    client.wait(client.submit((NOTHING,), *table).fence)
+    client.wait(client.submit((COPY, VA, VA + SIZE + 8, 4), table[0], (unseen, VA + SIZE, READ)).fence)
+    client.wait(client.submit((NOTHING,), *table).fence)
+    # From now on a client may write to it at any time.
+    client.map(unseen, SIZE)[0:4] = b"ABCD"
+    client.wait(client.submit((NOTHING,), *table).fence)
+    found = Recorded(path, recorder, kernel)
+    assert [found.before(number, 1)[:12] for number in (0, 1, 3, 5, 6)] == [
+        bytes(12),
+        b"abcd" + bytes(8),
+        b"abcdabcd" + bytes(4),
+        b"abcdabcdabcd",
+        b"ABCDabcdabcd",
+    ]
+    assert [found.after(number)[1][:12] for number in (0, 1, 3, 5, 6)] == [
+        b"abcd",
+        b"abcd",
+        b"abcdabcd",
+        b"abcdabcdabcd",
+        b"ABCDabcdabcd",
+    ]
+
+
+def test_what_a_killed_job_wrote_is_recorded(path: Path, recorder: Recorder, client: Client) -> None:
+    seen, unseen = client.new(), client.new()
+    client.map(seen)[0:4] = b"abcd"
+    table = ((seen, VA, READ), (unseen, VA + 4096, WRITE))
+    client.wait(client.submit((COPY, VA, VA + 4096, 4), *table).fence)
+    client.wait(client.submit((CRASH,), *table).fence)
+    client.wait(client.submit((COPY, VA, VA + 4100, 4), *table).fence)
+    found = Recorded(path, recorder)
+    assert [done.status for done in found.done] == [1, -errno.ECANCELED, 1]
+    assert [found.before(number, 1)[:8] for number in range(3)] == [bytes(8), b"abcd" + bytes(4), b"abcd" + bytes(4)]
+    assert [found.after(number)[1] for number in range(3)] == [b"abcd", b"abcd", b"abcdabcd"]
+
+
 def test_submits_have_stream_table_and_relocations(path: Path, recorder: Recorder, client: Client) -> None:
     handle = client.new()
     submit = client.submit((NOTHING, 17), (handle, VA, READ))
@@ -292,10 +339,11 @@ def test_memory_that_did_not_change_is_not_copied_again() -> None:
         os.ftruncate(fd, SIZE)
         os.pwrite(fd, b"x" * SIZE, 0)
         snapshots = Snapshots()
+        assert snapshots.last(FileMemory(fd, 0, SIZE)) is None
         first = snapshots.take(FileMemory(fd, 0, SIZE))
         os.pwrite(fd, b"y", PIECE)
         second = snapshots.take(FileMemory(fd, 0, SIZE))
-        assert (first.new, second.new) == (SIZE, PIECE)
-        assert snapshots.take(FileMemory(fd, 0, SIZE)) is second
+        assert [one is other for one, other in zip(first.pieces, second.pieces, strict=True)] == [True, False, True]
+        assert snapshots.take(FileMemory(fd, 0, SIZE)) is snapshots.last(FileMemory(fd, 0, SIZE)) is second
     finally:
         os.close(fd)

@@ -210,6 +210,13 @@ def test_what_was_decoded_is_forgotten_within_bounds() -> None:
         ({"kernels_per_core": 2}, "2 kernels per core"),
         ({"out_image_tile_x_size": 65}, "out_image_tile_x_size = 65"),
         ({"out_image_tile_y_size": 0}, "out_image_tile_y_size = 0"),
+        ({"out_image_tile_y_size": 23}, "out_image_tile_y_size = 23: .* enough for 22"),
+        ({"out_image_tile_x_size": 40, "out_image_tile_y_size": 11}, "out_image_tile_y_size = 11: .* enough for 10"),
+        ({"kernels_per_core": 22}, "kernels_per_core = 22: .* hold 21"),
+        (
+            {"image_caching_mode": 1, "image_cache_start_address": 0x900, "image_cache_end_address": 0xB00},
+            "image_cache_start_address = 0x900: both caches have byte 0x900",
+        ),
         ({"in_image_border_const": 256}, "in_image_border_const = 256"),
         ({"out_image_x_stride": 5}, "out_image_x_size = 6 does not fit out_image_x_stride = 5"),
         ({"out_image_y_stride": 5}, "out_image_y_size = 6 does not fit out_image_y_stride = 5"),

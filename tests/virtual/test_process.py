@@ -92,6 +92,27 @@ def test_a_job_gives_the_same_bytes_and_the_same_times(shared_executor: ProcessE
     assert there.progress == here.progress and here.progress.jobs == 1
 
 
+def test_which_buffers_were_written_is_told_once(shared_executor: ProcessExecutor, client: Client) -> None:
+    assert client.space.written() == set()
+    done: list[str] = []
+    shared_executor.run_beside(client.space, tp_stream(CODE), None, lambda: done.append("beside"))
+    assert (client.space.written(), client.space.written(), done) == ({OUTPUT}, set(), ["beside"])
+
+
+def test_nobody_knows_what_a_process_wrote_that_died(shared_executor: ProcessExecutor, client: Client) -> None:
+    def kill() -> None:
+        while int(shared_executor._state[wire.STARTED]) != shared_executor._runs:
+            time.sleep(0.0001)
+        assert shared_executor.pid is not None
+        os.kill(shared_executor.pid, signal.SIGKILL)
+
+    with pytest.raises(Died):
+        shared_executor.run_beside(client.space, np.tile(tp_stream(CODE), 20_000), None, kill)
+    assert client.space.written() is None
+    shared_executor.run(client.space, tp_stream(CODE))
+    assert client.space.written() == {OUTPUT}
+
+
 def test_faults_come_back_whole(shared_executor: ProcessExecutor, client: Client) -> None:
     space = shared_executor.new_space()
     with pytest.raises(MMUFault) as caught:

@@ -2,6 +2,7 @@
 """``hornito plan``: which job of a model runs where, and what does it have to do?"""
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from hornito.compiler import Compiled, Crossing, Outlook, Row
 
 HEADINGS = (
+    "job",
     "seg",
     "unit",
     "op",
@@ -39,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against", metavar="OTHER", help="compare the estimate with that of another plan level, chip or recording"
     )
+    parser.add_argument(
+        "--explain",
+        metavar="JOB",
+        help="what was considered for a job (its number in the plan) or an operator (Op#3), and what it would cost",
+    )
     add_json(parser)
 
 
@@ -48,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
     from hornito.model import find_model, read_model
 
     wanted = estimates.wants_estimate(options) or options.against
+    if options.explain is not None:
+        return _explain(options)
     if not wanted and estimates.is_recording(options.model):
         raise BadInput(f"{options.model}: is a recording, not a model; 'hornito plan' can --estimate those")
     if wanted and estimates.is_recording(options.model):
@@ -70,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"{graph.name} on {compiled.plan.options.chip.name}, plan level {compiled.plan.options.level.value}")
     if compiled.plan.options.chip.coefficient_format is CoefficientFormat.UNPROVEN:
         print("its coefficient format is unproven: coefficient bytes are an estimate, and nothing compiles for it")
-    print(_table([HEADINGS, *(_cells(row) for row in found)]))
+    print(_table([HEADINGS, *((number, *_cells(row)) for number, row in _numbered(found))]))
     print()
     for line in (*_totals(found), *_crossings(crossings(compiled))):
         print(line)
@@ -92,6 +101,27 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _explain(options: argparse.Namespace) -> int:
+    from hornito.cli.explanation import lines
+    from hornito.compiler import explain, make_plan
+    from hornito.model import find_model, read_model
+
+    others = {"--against": options.against, "--csv": options.csv, "--plot": options.plot}
+    if given := [name for name, value in others.items() if value]:
+        raise BadInput(f"{given[0]}: has no meaning with --explain, which is about one job")
+    if estimates.is_recording(options.model):
+        raise BadInput(f"{options.model}: is a recording; --explain takes a model, of which nothing is decided yet")
+    graph = read_model(find_model(options.model))
+    chosen = plan_options(options)
+    board = estimates.calibration(options, chosen.chip)
+    found = explain(make_plan(graph, chosen), options.explain, board.timing if board else None)
+    if options.json:
+        print_json(found.as_json())
+    else:
+        print("\n".join(lines(found)))
+    return 0
+
+
 def _recording(options: argparse.Namespace) -> int:
     """An estimate of a file of submissions, whoever made them."""
     if options.against and not estimates.is_recording(options.against):
@@ -104,6 +134,12 @@ def _recording(options: argparse.Namespace) -> int:
     board = boards[0]
     estimates.show(options, made, board)
     return 0
+
+
+def _numbered(found: Sequence["Row"]) -> list[tuple[str, "Row"]]:
+    """The rows with the numbers of those that are jobs of the NPU, as ``--explain`` takes them."""
+    numbers = itertools.count()
+    return [(str(next(numbers)) if row.unit.value in ("nn", "tp") else "", row) for row in found]
 
 
 def _cells(row: "Row") -> tuple[str, ...]:
@@ -133,7 +169,7 @@ def _table(lines: Sequence[Sequence[str]]) -> str:
     if not any(line[-1] for line in lines[1:]):
         lines = [line[:-1] for line in lines]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    left = {1, 3, HEADINGS.index("piece")}  # words; all else are numbers
+    left = {2, 4, HEADINGS.index("piece")}  # words; all else are numbers
     return "\n".join(
         "  ".join(
             cell.ljust(width) if column in left else cell.rjust(width)

@@ -64,7 +64,9 @@ def _lines(results: "dict[tuple[str, ...], list[Finding]]") -> "Iterator[Shown]"
             core = "" if one.series.core is None else f" core {one.series.core}"
             style = Style.PLAIN if one.relation.is_claimed else Style.NOTE
             where = f"job {one.series.job} {one.series.unit}{core}"
-            yield Shown(f"  {where:16} {one.series.place:12} {one.series.name:32} {told(one, 'p')}", style)
+            there = sum(value is not None for value in one.series.values)
+            few = f" (in {there} of {len(one.series.values)} recordings)" if there < len(one.series.values) else ""
+            yield Shown(f"  {where:16} {one.series.place:12} {one.series.name:32} {told(one, 'p')}{few}", style)
         if not found:
             yield Shown("  nothing follows it")
 

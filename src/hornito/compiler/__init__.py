@@ -3,6 +3,7 @@
 
 from hornito.compiler.assemble import Compiled, compile_graph, compile_plan, estimate
 from hornito.compiler.evidence import Basis, Evidence, Trust
+from hornito.compiler.explain import Considered, Explanation, explain
 from hornito.compiler.operators import keys
 from hornito.compiler.options import Level, Options, Technique, Unit, find_level, find_technique
 from hornito.compiler.plan import Plan, make_plan
@@ -12,8 +13,10 @@ from hornito.compiler.rules import Refusal
 __all__ = [
     "Basis",
     "Compiled",
+    "Considered",
     "Crossing",
     "Evidence",
+    "Explanation",
     "Level",
     "Options",
     "Outlook",
@@ -28,6 +31,7 @@ __all__ = [
     "crossings",
     "demand",
     "estimate",
+    "explain",
     "find_level",
     "find_technique",
     "keys",

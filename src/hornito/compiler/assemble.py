@@ -2,7 +2,7 @@
 """How does a plan become submissions? Every job is encoded, every buffer gets its place last of all."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from hornito.compiler.options import Options, Technique
 from hornito.compiler.placement import Place, blocks, place
 from hornito.compiler.plan import CpuPart, MovePart, NpuPart, Plan, make_plan
 from hornito.compiler.search import shaping_of
+from hornito.compiler.shaping import Shaping
 from hornito.compiler.tasks import Convolution, Job, Move, Pad
 from hornito.hardware import states
 from hornito.hardware.nn import NNDescriptor
@@ -38,6 +39,7 @@ from hornito.stream.submission import STREAM
 
 PAGE = 4096
 Descriptor = TypeVar("Descriptor", NNDescriptor, TPDescriptor)
+Shaper = Callable[[Convolution, Options], Shaping]
 Places = Mapping[str, tuple[int, int]]  # field: buffer, and byte there
 FIRST_ADDRESS = 0x01000000  # above what the kernel keeps for itself; drivers move submissions anyway
 
@@ -75,16 +77,17 @@ def compile_graph(graph: Graph, options: Options) -> Compiled:
     return compile_plan(make_plan(graph, options))
 
 
-def compile_plan(plan: Plan) -> Compiled:
-    """Encode every job of a plan, and cut out the CPU's parts as models of their own.
+def compile_plan(plan: Plan, shape: Shaper = shaping_of) -> Compiled:
+    """Encode every job of a plan, and cut out the CPU's parts as models of their own. ``shape`` says how NN jobs are
+    carried out.
 
     Raises Unsupported for a chip whose coefficient format nobody has proven.
     """
     plan.options.check()
-    return estimate(plan)
+    return estimate(plan, shape)
 
 
-def estimate(plan: Plan) -> Compiled:
+def estimate(plan: Plan, shape: Shaper = shaping_of) -> Compiled:
     """As ``compile_plan``, but to be looked at only: an unproven coefficient format is taken for version 7's."""
     submissions = [initialisation()]
     segments: list[NpuSegment | CpuSegment] = []
@@ -96,7 +99,7 @@ def estimate(plan: Plan) -> Compiled:
         crossing |= tensors
         match part:
             case NpuPart():
-                jobs = tuple(encode_job(task, plan.options) for task in part.tasks if isinstance(task, Job))
+                jobs = tuple(encode_job(task, plan.options, shape) for task in part.tasks if isinstance(task, Job))
                 submission = _Assembly(plan.options, address).submission(jobs, part, tensors)
                 address = -(-submission.buffers[-1].end // PAGE) * PAGE
                 segments.append(NpuSegment(len(submissions)))
@@ -120,10 +123,10 @@ def estimate(plan: Plan) -> Compiled:
     return Compiled(plan, archive, tuple(encoded))
 
 
-def encode_job(task: Job, options: Options) -> EncodedJob:
+def encode_job(task: Job, options: Options, shape: Shaper = shaping_of) -> EncodedJob:
     """Choose and encode everything about one job but its addresses."""
     if isinstance(task, Convolution):
-        return EncodedJob(task, convolution=encode_convolution(task, options.chip, shaping_of(task, options)))
+        return EncodedJob(task, convolution=encode_convolution(task, options.chip, shape(task, options)))
     assert isinstance(task, Move)
     return EncodedJob(task, descriptors=move_descriptors(task, options.chip))
 

@@ -1,269 +1,244 @@
 # SPDX-License-Identifier: MIT
 """How is a recording hashed, packed and written without slowing those who answer calls? In a process of its own.
 
-A thread here hands events over as they come; all that costs time happens there, at a low priority. If this process is
-killed, that one writes what it was given.
+Events and contents lie in memory that both processes share; a pipe says where the next event is. What was handed over
+is written even if this process is killed at once. That process only gets what processor time nobody else wants.
 """
 
+import contextlib
+import fcntl
 import io
 import json
 import os
 import pickle
+import select
 import socket
 import struct
 import subprocess
 import sys
 import threading
-import weakref
 from collections import deque
 from typing import Any
 
 from hornito.errors import BadInput
+from hornito.trace.copies import Arena, Block, Copy
 from hornito.trace.records import Header
-from hornito.trace.snapshots import Piece, Snapshot
-from hornito.trace.writer import WAITING, Build, TraceWriter
+from hornito.trace.snapshots import MOST_KEPT, Piece, Snapshot
+from hornito.trace.writer import Build
+
+WAITING = 256 << 20  # bytes that may wait for the other process; beyond it, whoever hands over more waits
 
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
-    "from hornito.trace.process_writer import main; main(int(sys.argv[1]))"
+    "from hornito.trace.written_apart import main; main([int(value) for value in sys.argv[1:]])"
 )
-_FRAME = struct.Struct("=QI")  # bytes of the message, and how many contents follow it
-_LENGTH = struct.Struct("=I")
-_NICE = 10
-_SMALL = 1 << 20  # bytes that an event may hold, so that few wait in the other process
-_MOST_PARTS = 500  # of one system call
+_ROOM = 2 * (WAITING + MOST_KEPT)  # addresses, of which only those that are used take memory
+PLACE = struct.Struct("=QIQ")  # where an event lies, its bytes, and those of all that is kept for it
+COUNT = struct.Struct("=Q")  # of events that need their memory no more
+_PIPE_BYTES = 1 << 20
+_FEW = 16  # events that wait before anybody looks how far the other process is
 
 
 class ProcessWriter:
-    """What ``Recorder`` writes to; ``defer`` takes what can be pickled.
+    """What ``Recorder`` writes to; ``defer`` takes what can be pickled. Any thread may use it.
 
-    Raises BadInput if the file can't be written: at once, or with the next call after it happened.
+    Raises BadInput if the file can't be written: at once, or with a call after it happened.
     """
 
     def __init__(self, path: str, header: Header, waiting: int = WAITING) -> None:
-        self._limit = waiting
-        self._queue: deque[tuple[Build | None, int]] = deque()
-        self._bytes = 0
-        self._changed = threading.Condition()
-        self._failure: BadInput | None = None
         self._path = path
-        self._peer, theirs = socket.socketpair()
-        program = [sys.executable, "-P", "-c", _PROGRAM, json.dumps(sys.path), str(theirs.fileno())]
-        self._popen = subprocess.Popen(
-            program,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        theirs.close()
-        self._sent = _Sent()
+        self._limit = waiting
+        self._lock = threading.Lock()
+        self._failure: BadInput | None = None
+        self._closed = False
+        try:
+            self.copies = Arena(_ROOM)
+        except OSError as error:
+            raise BadInput(f"{path}: there is no memory for what waits to be written ({error.strerror})") from error
+        self._sent = _Sent(self.copies)
+        self._waiting: deque[tuple[int, list[Copy]]] = deque()  # bytes, and the copies that are needed until then
+        self._bytes = 0
+        self._done = 0  # events that the other process is done with
+        self._start()
         try:
             self._send((path, header))
             self._check_answer()
         except BaseException:
             self._end()
             raise
-        self._thread = threading.Thread(target=self._work, name="trace sender", daemon=True)
-        self._thread.start()
 
-    def defer(self, build: Build, size: int) -> None:
-        """Let an event be made and written there; ``size``: bytes of contents that it holds."""
-        with self._changed:
-            self._check()
-            self._changed.wait_for(
-                lambda: self._bytes == 0 or self._bytes + size <= self._limit or self._failure is not None
+    def _start(self) -> None:
+        self._peer, theirs = socket.socketpair()
+        read, self._places = os.pipe()
+        self._counts, write = os.pipe()
+        os.set_blocking(self._counts, False)
+        with contextlib.suppress(OSError):  # as many wait as there is room for
+            fcntl.fcntl(self._places, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        given = [self.copies.fd, read, write, theirs.fileno()]
+        try:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-P", "-c", _PROGRAM, json.dumps(sys.path), *map(str, given)],
+                pass_fds=given,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                # A group alone keeps a Ctrl-C away. In a session of its own it would be scheduled as one who asks for
+                # as much time as all of this one together.
+                process_group=0,
             )
-            self._check()
-            self._queue.append((build, size))
-            self._bytes += size
-            self._changed.notify_all()
+        finally:
+            os.close(read)
+            os.close(write)
+            theirs.close()
+
+    @property
+    def pid(self) -> int:
+        """The other process."""
+        return self._popen.pid
+
+    def defer(self, build: Build) -> None:
+        """Let an event be made and written there."""
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            if len(self._waiting) >= _FEW:
+                self._look_how_far()
+            while self._bytes > self._limit:
+                select.select([self._counts], [], [])
+                self._look_how_far()
+            self._send(build)
 
     def close(self) -> None:
         """Wait until all is written. Raises BadInput if it could not be."""
-        with self._changed:
-            self._queue.append((None, 0))
-            self._changed.notify_all()
-        self._thread.join()
-        try:
-            self._check()
-            self._check_answer()
-        finally:
-            self._end()
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                if self._failure is not None:
+                    raise self._failure
+                self._send(None)
+                self._check_answer()
+            finally:
+                self._end()
 
     def _end(self) -> None:
+        os.close(self._places)
+        os.close(self._counts)
         self._peer.close()
         self._popen.wait()
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        self._waiting.clear()
+        self.copies.close()
 
     def _check_answer(self) -> None:
         """Raises BadInput with what the other process says is wrong."""
         text = b""
-        while not text.endswith(b"\n"):
-            piece = self._peer.recv(4096)
-            if not piece:
-                break
-            text += piece
+        with contextlib.suppress(OSError):
+            while not text.endswith(b"\n"):
+                piece = self._peer.recv(4096)
+                if not piece:
+                    break
+                text += piece
         if text != b"\n":
-            raise BadInput(text.decode().strip() or f"{self._path}: the process that wrote the recording has died")
+            self._failure = BadInput(
+                text.decode().strip() or f"{self._path}: the process that wrote the recording has died"
+            )
+            raise self._failure
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: bool(self._queue))
-                build, size = self._queue.popleft()
-            if self._failure is None:
-                try:
-                    self._send(build)
-                except OSError:
-                    self._fail()
-            with self._changed:
-                self._bytes -= size
-                self._changed.notify_all()
-            if build is None:
-                return
-
-    def _fail(self) -> None:
+    def _look_how_far(self) -> None:
+        """Let go of what the other process has written. Raises BadInput where it has ended."""
         try:
+            counts = os.read(self._counts, 1 << 16)
+        except BlockingIOError:
+            return
+        if not counts:
             self._check_answer()
-        except BadInput as error:
-            self._failure = error
-        except OSError:
-            self._failure = BadInput(f"{self._path}: the process that wrote the recording has died")
+        for (count,) in COUNT.iter_unpack(counts[: len(counts) // COUNT.size * COUNT.size]):
+            while self._done < count:
+                self._done += 1
+                self._bytes -= self._waiting.popleft()[0]
 
     def _send(self, what: Any) -> None:
-        message, contents = self._sent.message(what)
-        parts: list[bytes | memoryview] = [_FRAME.pack(len(message), len(contents)), message]
-        for content in contents:
-            parts += [_LENGTH.pack(len(content)), content]
-        while parts:
-            done = self._peer.sendmsg(parts[:_MOST_PARTS])
-            while parts and done >= len(parts[0]):
-                done -= len(parts.pop(0))
-            if done:
-                parts[0] = memoryview(parts[0])[done:]
+        message, copies = self._sent.message(what)
+        block = self.copies.put(message)
+        copies.append(block)
+        size = sum(copy.length for copy in copies)
+        self._bytes += size
+        self._waiting.append((size, copies))
+        try:
+            os.write(self._places, PLACE.pack(block.offset, block.length, size))
+        except OSError:
+            self._check_answer()
+
+
+class _Numbers:
+    """Numbers for what lives, from 0; those of what has died are used again."""
+
+    def __init__(self) -> None:
+        self.free: list[int] = []
+        self._next = 0
+
+    def take(self) -> "_Number":
+        try:
+            number = self.free.pop()
+        except IndexError:
+            number, self._next = self._next, self._next + 1
+        return _Number(self.free, number)
+
+
+class _Number:
+    """Dies with what it numbers."""
+
+    __slots__ = ("_free", "value")
+
+    def __init__(self, free: list[int], value: int) -> None:
+        self._free = free
+        self.value = value
+
+    def __del__(self) -> None:
+        self._free.append(self.value)
+
+
+# What the other process gets in place of a snapshot, and what it makes of that.
+def known_snapshot(number: int) -> Snapshot:
+    """The snapshot of that number: ``Received`` has it."""
+    raise AssertionError(f"snapshot {number} is known in the other process alone")
 
 
 class _Sent:
-    """What the other process knows already: pieces and snapshots by number."""
+    """What the other process knows already: pieces by their place in the arena, snapshots by number.
 
-    def __init__(self) -> None:
-        self._numbers: weakref.WeakKeyDictionary[Piece | Snapshot, int] = weakref.WeakKeyDictionary()
-        self._next = 0
-        self._gone: list[int] = []
+    A place, or a number, that is used again is told anew; who knew it before needs it no more.
+    """
 
-    def message(self, what: Any) -> tuple[bytes, list[bytes]]:
-        """The message, and contents that go with it."""
-        contents: list[bytes] = []
-        found: list[tuple[int, Any]] = []
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self._numbers = _Numbers()
+        self._new: list[tuple[int, list[int | tuple[int, int, int]]]] = []
+        self._copies: list[Copy] = []
 
-        class Pickler(pickle.Pickler):
-            def persistent_id(_, value: Any) -> int | None:
-                if not isinstance(value, Piece | Snapshot):
-                    return None
-                number = self._numbers.get(value)
-                if number is not None:
-                    return number
-                if isinstance(value, Piece):
-                    contents.append(value.content)
-                    made: Any = value.offset
-                else:
-                    made = [self.number_of(piece, contents, found) for piece in value.pieces]
-                return self._add(value, made, found)
-
-        gone, self._gone = self._gone, []
+    def message(self, what: Any) -> tuple[bytes, list[Copy]]:
+        """The message, and the copies that must stay until it is done with."""
+        self._new, self._copies = [], []
         buffer = io.BytesIO()
-        Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(what)
-        return pickle.dumps((gone, found, buffer.getvalue()), pickle.HIGHEST_PROTOCOL), contents
+        pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL)
+        pickler.dispatch_table = {Snapshot: self._reduce}
+        pickler.dump(what)
+        message = pickle.dumps((self._new, buffer.getvalue()), pickle.HIGHEST_PROTOCOL)
+        return message, self._copies
 
-    def number_of(self, piece: Piece, contents: list[bytes], found: list[tuple[int, Any]]) -> int:
-        """A piece's number; it is added to what is sent if it is new."""
-        number = self._numbers.get(piece)
-        if number is None:
-            contents.append(piece.content)
-            number = self._add(piece, piece.offset, found)
-        return number
+    def _reduce(self, snapshot: Snapshot) -> tuple[Any, tuple[int]]:
+        if snapshot.mark is None:
+            snapshot.mark = number = self._numbers.take()
+            self._new.append((number.value, [self._place(piece) for piece in snapshot.pieces]))
+        return known_snapshot, (snapshot.mark.value,)
 
-    def _add(self, value: Piece | Snapshot, made: Any, found: list[tuple[int, Any]]) -> int:
-        number, self._next = self._next, self._next + 1
-        self._numbers[value] = number
-        weakref.finalize(value, self._gone_append, number)
-        found.append((number, made))
-        return number
-
-    def _gone_append(self, number: int) -> None:
-        self._gone.append(number)
-
-
-class _Received:
-    """The other end of ``_Sent``."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, Piece | Snapshot] = {}
-
-    def value(self, message: bytes, contents: list[bytes]) -> Any:
-        gone, found, inner = pickle.loads(message)
-        ahead = iter(contents)
-        for number, made in found:
-            if isinstance(made, int):
-                self._known[number] = Piece(made, next(ahead))
-            else:
-                self._known[number] = Snapshot([self._piece(piece) for piece in made], 0)
-        unpickler = _Unpickler(io.BytesIO(inner), self._known)
-        value = unpickler.load()
-        for number in gone:
-            self._known.pop(number, None)
-        return value
-
-    def _piece(self, number: int) -> Piece:
-        piece = self._known[number]
-        assert isinstance(piece, Piece)
-        return piece
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, known: dict[int, Piece | Snapshot]) -> None:
-        super().__init__(file)
-        self._known = known
-
-    def persistent_load(self, number: Any) -> Any:
-        return self._known[number]
-
-
-def main(fd: int) -> None:
-    """The other process: writes what comes until it is told to end, or nobody is left who could."""
-    os.nice(_NICE)
-    with socket.socket(fileno=fd) as peer, peer.makefile("rb", buffering=1 << 20) as source:
-        received = _Received()
-        writer = None
-        try:
-            path, header = _next(source, received)
-            writer = TraceWriter(path, header)
-            peer.sendall(b"\n")
-            while (build := _next(source, received)) is not None:
-                writer.defer(build, _SMALL)
-            writer.close()
-            peer.sendall(b"\n")
-        except EOFError:
-            if writer is not None:
-                writer.flush()
-        except BadInput as error:
-            peer.sendall(f"{error}\n".encode())
-
-
-def _next(source: Any, received: _Received) -> Any:
-    """The next message's value. Raises EOFError."""
-    length, count = _FRAME.unpack(_exactly(source, _FRAME.size))
-    message = _exactly(source, length)
-    contents = [_exactly(source, _LENGTH.unpack(_exactly(source, _LENGTH.size))[0]) for _ in range(count)]
-    return received.value(message, contents)
-
-
-def _exactly(source: Any, length: int) -> bytes:
-    content: bytes = source.read(length)
-    if len(content) < length:
-        raise EOFError
-    return content
+    def _place(self, piece: Piece) -> int | tuple[int, int, int]:
+        """Where a piece's content lies; with its offset and length if the other process does not know it yet."""
+        if piece.content is None:  # told before
+            assert isinstance(piece.mark, Block)
+            return piece.mark.offset
+        content = piece.content
+        block = content if isinstance(content, Block) else self._arena.put(bytes(content.view()))
+        self._copies.append(block)
+        piece.mark, piece.content = block, None
+        return block.offset, piece.offset, block.length

@@ -8,12 +8,13 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from hornito.errors import BadInput
 from hornito.supervisor.served import ServedCaller
+from hornito.trace.copies import Copies
 from hornito.trace.records import BufferEntry, Call, Digest, Done, Event, Message, Reloc, Submit, Written
 from hornito.trace.snapshots import Snapshot
 from hornito.trace.watched_call import WatchedCall
@@ -140,9 +141,13 @@ class _DoneToKeep:
 
 
 class Writer(Protocol):
-    """Where a recording goes: ``TraceWriter``, or one whose work another process does."""
+    """Where a recording goes: ``TraceWriter``, or one whose work another process does. ``copies`` is where it wants
+    contents to lie."""
 
-    def defer(self, build: Build, size: int) -> None:
+    @property
+    def copies(self) -> Copies: ...
+
+    def defer(self, build: Build) -> None:
         """Raises BadInput where the file can't be written any more."""
 
     def close(self) -> None:
@@ -168,6 +173,11 @@ class Recorder:
         self._processes: dict[int, int] = {}
         self._flights: dict[int, _Flight] = {}  # by fence
         self._failure: BadInput | None = None
+
+    @property
+    def copies(self) -> Copies:
+        """Where snapshots should lie."""
+        return self._writer.copies
 
     def now(self) -> int:
         """ns on the recording's clock."""
@@ -224,7 +234,7 @@ class Recorder:
             *(call.sent, call.returned, 0, code),
             unseen=unseen,
         )
-        self._defer(_CallToKeep(made, more), sum(map(len, more.values())))
+        self._defer(_CallToKeep(made, more))
         return number
 
     # Jobs.
@@ -245,7 +255,7 @@ class Recorder:
 
     def message(self, text: str, origin: str = "kernel") -> None:
         """A line of the kernel's log, or a remark."""
-        self._defer(_MessageToKeep(Message(self.now(), text, origin)), len(text))
+        self._defer(_MessageToKeep(Message(self.now(), text, origin)))
 
     def close(self) -> None:
         """Record what has not come to its end, and end the file. Raises BadInput if it could not all be written."""
@@ -274,16 +284,16 @@ class Recorder:
             del self._flights[fence]
 
     def _submit(self, number: int, asked: _Asked, begun: Begun) -> None:
-        self._defer(_SubmitToKeep(number, asked, begun), _new(placed.before for placed in begun.buffers))
+        self._defer(_SubmitToKeep(number, asked, begun))
 
     def _done(self, number: int, ended: Ended) -> None:
-        self._defer(_DoneToKeep(number, ended), _new(ended.after.values()))
+        self._defer(_DoneToKeep(number, ended))
 
-    def _defer(self, build: Build, size: int) -> None:
+    def _defer(self, build: Build) -> None:
         if self._failure is not None:
             return
         try:
-            self._writer.defer(build, size)
+            self._writer.defer(build)
         except BadInput as error:
             self._failure = error
             _log.error("%s", error)
@@ -299,10 +309,6 @@ def _entry(bo: tuple[int, int, int], placed: Placed, keeper: Keeper) -> BufferEn
     known = placed.before is not None
     extents = () if placed.before is None else placed.before.extents(keeper)
     return BufferEntry(handle, flags, placed.address, placed.size, extents, known)
-
-
-def _new(snapshots: Iterable[Snapshot | None]) -> int:
-    return sum(one.new for one in snapshots if one is not None)
 
 
 def _is_submit(request: int) -> bool:

@@ -9,21 +9,22 @@ import ctypes
 import mmap
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hornito.trace.copies import Copies, Copy, OwnCopies
 from hornito.trace.records import Digest, Extent
 from hornito.trace.writer import Keeper
 
-PIECE = 1 << 16  # bytes: what changes is kept in pieces of this size
-_MOST_KEPT = 512 << 20  # bytes of buffers whose last state is remembered
+PIECE = 1 << 18  # bytes: what changes is kept in pieces of this size
+MOST_KEPT = 512 << 20  # bytes of buffers whose last state is remembered
 
-_ZEROS = bytes(PIECE)
+_ZEROS = np.zeros(PIECE, np.uint8)
+_ZEROS_AT = int(_ZEROS.ctypes.data)
 # PyDLL keeps Python's lock: to let go of it for each piece costs more than the comparison.
 _compare = ctypes.PyDLL(None).memcmp
-_compare.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]
+_compare.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 _compare.restype = ctypes.c_int
 
 
@@ -70,37 +71,46 @@ class FileMemory:
         """Nothing was held."""
 
 
+class Seen(Protocol):
+    """Bytes that somebody keeps for us."""
+
+    def view(self) -> memoryview:
+        """The bytes."""
+
+
 class Piece:
-    """A part of a buffer from ``offset`` on, as it was once. ``content`` is empty once it is kept."""
+    """A part of a buffer from ``offset`` on, as it was once. ``content`` is None once it is kept, or handed over;
+    ``mark`` is what the writer knows it by."""
 
-    __slots__ = ("__weakref__", "_length", "_name", "content", "offset")
+    __slots__ = ("_length", "_name", "content", "mark", "offset")
 
-    def __init__(self, offset: int, content: bytes) -> None:
+    def __init__(self, offset: int, content: Seen) -> None:
         self.offset = offset
-        self.content = content
-        self._length = -1
+        self.content: Seen | None = content
+        self.mark: Any = None
+        self._length = 0
         self._name: Digest = b""
 
     def extent(self, keeper: Keeper) -> Extent | None:
-        """Keep it; None if it is all zeros. On the writer's thread."""
-        if self._length < 0:
-            content = self.content.rstrip(b"\0")
+        """Keep it; None if it is all zeros."""
+        if self.content is not None:
+            content = bytes(self.content.view()).rstrip(b"\0")
             self._name = keeper.whole(content) if content else b""
             self._length = len(content)
-            self.content = b""
+            self.content = None
         return Extent(self.offset, self._length, self._name) if self._length else None
 
 
 @dataclass(eq=False)
 class Snapshot:
-    """A buffer at one moment; pieces that are missing were zero. ``new``: bytes that were copied for it."""
+    """A buffer at one moment; pieces that are missing were zero. ``mark`` is what the writer knows it by."""
 
     pieces: Sequence[Piece]
-    new: int
+    mark: Any = field(default=None, init=False)
     _extents: tuple[Extent, ...] | None = field(default=None, init=False)
 
     def extents(self, keeper: Keeper) -> tuple[Extent, ...]:
-        """Keep its contents, and name them. On the writer's thread."""
+        """Keep its contents, and name them."""
         if self._extents is None:
             found = (piece.extent(keeper) for piece in self.pieces)
             self._extents = tuple(extent for extent in found if extent is not None)
@@ -110,15 +120,17 @@ class Snapshot:
 class _Watched:
     """A buffer, mapped, and what it held at the last look."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, copies: Copies) -> None:
         self.size = size = memory.size
         self._memory = memory
-        self._now: NDArray[np.uint8] = np.frombuffer(memory.content(), np.uint8, size)
-        self._at = self._now.ctypes.data
-        self._lengths = {start: min(PIECE, size - start) for start in range(0, size, PIECE)}
-        self._last = dict.fromkeys(self._lengths, _ZEROS)
+        self._copies = copies
+        self._now = np.frombuffer(memory.content(), np.uint8, size)
+        at = int(self._now.ctypes.data)
+        # Of each piece: where it is, where what it held is, how long it is.
+        self._parts = [(at + start, _ZEROS_AT, min(PIECE, size - start)) for start in range(0, size, PIECE)]
+        self._last: dict[int, Copy] = {}  # by a piece's number
         self._pieces: dict[int, Piece] = {}
-        self._snapshot = Snapshot((), 0)
+        self.snapshot = Snapshot(())
 
     def look(self) -> Snapshot:
         """What it holds now: the same object as before if nothing has changed. Raises OSError."""
@@ -129,37 +141,45 @@ class _Watched:
             self._memory.finish()
 
     def _compared(self) -> Snapshot:
-        at, last = self._at, self._last
-        changed = [start for start, length in self._lengths.items() if _compare(at + start, last[start], length)]
+        parts = self._parts
+        changed = [number for number, (at, last, length) in enumerate(parts) if _compare(at, last, length)]
         if not changed:
-            return self._snapshot
-        new = 0
-        for start in changed:
-            content = last[start] = self._now[start : start + self._lengths[start]].tobytes()
-            self._pieces[start] = Piece(start, content)
-            new += len(content)
-        self._snapshot = Snapshot([self._pieces[start] for start in sorted(self._pieces)], new)
-        return self._snapshot
+            return self.snapshot
+        for number, copy in [(number, self._copies.copy(parts[number][0], parts[number][2])) for number in changed]:
+            self._last[number] = copy
+            self._pieces[number] = Piece(number * PIECE, copy)
+            parts[number] = parts[number][0], copy.address, copy.length
+        self.snapshot = Snapshot([self._pieces[number] for number in sorted(self._pieces)])
+        return self.snapshot
 
 
 class Snapshots:
-    """Looks at buffers. For one thread."""
+    """Looks at buffers. For one thread. ``copies`` is where what they hold is copied to."""
 
-    def __init__(self) -> None:
+    def __init__(self, copies: Copies | None = None) -> None:
+        self._copies = copies or OwnCopies()
         self._watched: dict[Hashable, _Watched] = {}  # the one looked at last is the last
         self._bytes = 0
 
     def take(self, memory: Memory) -> Snapshot:
-        """What it holds now. Raises OSError where it can't be mapped."""
+        """What it holds now. Raises OSError where it can't be mapped, or there is no room for a copy."""
         identity = memory.identity
         watched = self._watched.pop(identity, None)
         if watched is None:
-            watched = _Watched(memory)
+            watched = _Watched(memory, self._copies)
             self._bytes += watched.size
         self._watched[identity] = watched
-        while self._bytes > _MOST_KEPT and len(self._watched) > 1:
+        while self._bytes > MOST_KEPT and len(self._watched) > 1:
             self._bytes -= self._watched.pop(next(iter(self._watched))).size
         return watched.look()
+
+    def last(self, memory: Memory) -> Snapshot | None:
+        """What it held at the last look; None if it was not looked at, or that was long ago."""
+        watched = self._watched.pop(memory.identity, None)
+        if watched is None:
+            return None
+        self._watched[memory.identity] = watched
+        return watched.snapshot
 
     def forget(self, memory: Memory) -> None:
         """Nobody will look at it again: let go of it."""

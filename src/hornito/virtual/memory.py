@@ -77,6 +77,7 @@ class AddressSpace:
         self._lock = threading.Lock()
         # First and last + 1 addresses, ascending; replaced as one, never changed, so readers need no lock.
         self._table: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+        self._written: set[int] = set()
 
     def map(self, va: int, size: int, fd: int, offset: int) -> None:
         """Show ``size`` bytes of the file ``fd`` from ``offset`` at device address ``va``, shared with all who map it.
@@ -129,7 +130,7 @@ class AddressSpace:
     def check(self, va: int, length: int, write: bool = False) -> None:
         """Raises MMUFault, with the first address that lies in no buffer, if not all of this is mapped."""
         starts, ends = self._table
-        at = bisect.bisect_right(starts, va) - 1
+        at = first = bisect.bisect_right(starts, va) - 1
         reached = va
         end = va + length
         while reached < end:
@@ -138,6 +139,13 @@ class AddressSpace:
                 raise MMUFault(text, address=reached, write=write)
             reached = ends[at]
             at += 1
+        if write:
+            self._written.update(starts[first:at])
+
+    def written(self) -> set[int]:
+        """First addresses of the buffers that were looked up for writing since this was asked last."""
+        written, self._written = self._written, set()
+        return written
 
     def _blank(self, va: int, length: int) -> None:
         # Readable and writable, so that a view kept too long reads zeros instead of killing the process.

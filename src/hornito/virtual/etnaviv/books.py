@@ -137,6 +137,8 @@ class Books:
                 if va is not None:
                     gone.append((file, Change(va, None)))
             self.memory_free += buffer.size
+        if self.scheduler.watcher is not None:
+            self.scheduler.watcher.freed(buffer)
         for file, change in gone:
             file.apply([change], self.pool.fd)
         with contextlib.suppress(OSError):  # no holes on this system: the pages go when the pool does

@@ -13,16 +13,18 @@ class Buffer:
 
     Jobs run in the order of their submits, so the last fence tells all: the device is done with the buffer, or has
     written it, when that fence has signalled. ``references``: handles of any open file, and
-    the dma-buf. ``user``: the memory of a client that it stands for.
+    the dma-buf. ``user``: the memory of a client that it stands for. ``shown``: a client may see it, since it was told
+    where it lies.
     """
 
-    __slots__ = ("last_use", "last_write", "offset", "references", "size", "user")
+    __slots__ = ("last_use", "last_write", "offset", "references", "shown", "size", "user")
 
     def __init__(self, size: int, offset: int, user: UserPages | None = None) -> None:
         self.size = size
         self.offset = offset
         self.user = user
         self.references = 0
+        self.shown = user is not None
         self.last_use: Fence | None = None
         self.last_write: Fence | None = None
 

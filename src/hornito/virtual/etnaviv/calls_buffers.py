@@ -48,7 +48,9 @@ def gem_close(books: Books, file: OpenFile, arg: drm.GemClose, caller: Caller) -
 def gem_info(books: Books, file: OpenFile, arg: etnaviv.GemInfo, caller: Caller) -> None:
     if arg.pad:
         raise refuse(errno.EINVAL)
-    arg.offset = find_buffer(file, arg.handle).offset
+    buffer = find_buffer(file, arg.handle)
+    buffer.shown = True
+    arg.offset = buffer.offset
 
 
 def cpu_prep(books: Books, file: OpenFile, arg: etnaviv.GemCpuPrep, caller: Caller) -> None:

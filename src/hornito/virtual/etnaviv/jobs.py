@@ -8,7 +8,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ class AddressSpace(Protocol):
     def close(self) -> None:
         """Take all away."""
 
+    def written(self) -> set[int] | None:
+        """First addresses of the buffers that jobs may have written since this was asked last; None: nobody knows."""
+
 
 class Executor(Protocol):
     """What runs a stream; any exception kills the job."""
@@ -40,6 +43,16 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Any thread may call it, and it may be called again: what runs elsewhere ends, and nothing runs any more."""
+
+
+@runtime_checkable
+class ElsewhereExecutor(Executor, Protocol):
+    """One that leaves its caller free while a stream runs."""
+
+    def run_beside(
+        self, space: Any, stream: NDArray[np.uint32], timeline: Timeline, beside: Callable[[], None]
+    ) -> None:
+        """As ``run``; does ``beside``, which must not raise, once it has begun. Perhaps never."""
 
 
 class Task(Protocol):

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from hornito.hardware.chips import Chip
 from hornito.virtual.etnaviv import surroundings
-from hornito.virtual.etnaviv.buffers import Mapping
+from hornito.virtual.etnaviv.buffers import Buffer, Mapping
 from hornito.virtual.etnaviv.client import Change, OpenFile
 from hornito.virtual.etnaviv.counters import CounterRequest
 from hornito.virtual.etnaviv.fences import Fence
-from hornito.virtual.etnaviv.jobs import Call, Executor, Worker
+from hornito.virtual.etnaviv.jobs import Call, ElsewhereExecutor, Executor, Worker
 from hornito.virtual.faults import Stopped
 from hornito.virtual.injection import Injection
 from hornito.virtual.timeline import Counters, Look, Start, Timeline
@@ -35,7 +35,8 @@ class Job:
 
     ``injection`` is what is to go wrong; ``doomed``: recovery took it along. From its begin on, ``timeline`` tells how
     far it is and ``before`` what the core's counters showed; at its end ``after`` does, ``error`` says why it was
-    killed (None: it was not), ``unmapped`` which changes the space could not follow, ``lines`` what the log says.
+    killed (None: it was not), ``written`` the first addresses of the buffers that it may have written (None: nobody
+    knows), ``unmapped`` which changes the space could not follow, ``lines`` what the log says.
     """
 
     file: OpenFile
@@ -54,19 +55,29 @@ class Job:
     before: Counters = Counters()
     after: Counters = Counters()
     error: BaseException | None = None
+    written: set[int] | None = None
     unmapped: list[tuple[Change, Exception]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
 
 class JobWatcher(Protocol):
-    """Who wants to see memory as jobs find it and leave it. Called in the worker's thread; neither may raise, or call
+    """Who wants to see memory as jobs find it and leave it. Called in the worker's thread; none may raise, or call
     the device."""
 
     def begins(self, job: Job) -> None:
         """All that the job reads is in its buffers; it runs next."""
 
+    def runs(self, job: Job) -> None:
+        """It has just begun, if it runs in another process, or is about to; this holds nobody up."""
+
     def ended(self, job: Job) -> None:
         """It has ended, or did not even begin (``job.error``), and nobody has been told so yet."""
+
+    def told(self, job: Job) -> None:
+        """Whoever waited for its end knows. No other job has begun, and no buffer was given back."""
+
+    def freed(self, buffer: Buffer) -> None:
+        """Nobody uses it any more."""
 
 
 class Scheduler:
@@ -111,9 +122,7 @@ class Scheduler:
             if self._executor is None:
                 self._executor = _virtual_npu(self._chip)
             surroundings.before(job.uses, job.requests, job.before, self._fd)
-            if self.watcher is not None:
-                self.watcher.begins(job)
-            self._executor.run(job.file.space(), job.stream, job.timeline)
+            self._execute(self._executor, job, job.timeline)
             self._completed = job.fence.number
         except Stopped:
             job.error = Cancelled()
@@ -134,13 +143,37 @@ class Scheduler:
         job.error = Cancelled()
         self._tell_end(job)
 
-    def _tell_end(self, job: Job) -> None:
-        if self.watcher is None:
+    def told(self, job: Job) -> None:
+        """Whoever waited for its end knows."""
+        if self.watcher is not None:
+            self._tell(self.watcher.told, job)
+
+    def _execute(self, executor: Executor, job: Job, timeline: Timeline) -> None:
+        space, watcher = job.file.space(), self.watcher
+        if watcher is None:
+            executor.run(space, job.stream, timeline)
             return
+        self._tell(watcher.begins, job)
+        space.written()
         try:
-            self.watcher.ended(job)
-        except Exception:  # to look on is a help; the job's end must not depend on it
-            _log.exception("the job's end could not be watched")
+            if isinstance(executor, ElsewhereExecutor):
+                executor.run_beside(space, job.stream, timeline, lambda: self._tell(watcher.runs, job))
+            else:
+                self._tell(watcher.runs, job)
+                executor.run(space, job.stream, timeline)
+        finally:
+            job.written = space.written()
+
+    def _tell_end(self, job: Job) -> None:
+        if self.watcher is not None:
+            self._tell(self.watcher.ended, job)
+
+    @staticmethod
+    def _tell(what: Callable[[Job], None], job: Job) -> None:
+        try:
+            what(job)
+        except Exception:  # to look on is a help; its end must not depend on it
+            _log.exception("the job could not be watched")
 
     def stop(self) -> None:
         """Cancel what has not begun, and let what runs end: at its next job in this process, at once in another."""
@@ -165,11 +198,15 @@ class _Turn:
 
     def run(self) -> None:
         self._scheduler.run(self._job)
-        self._ended(self._job)
+        self._end()
 
     def cancel(self) -> None:
         self._scheduler.cancel(self._job)
+        self._end()
+
+    def _end(self) -> None:
         self._ended(self._job)
+        self._scheduler.told(self._job)
 
 
 def _virtual_npu(chip: Chip) -> Executor:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,25 +129,41 @@ class ProcessExecutor:
 
     def run(self, space: "ProcessSpace", stream: NDArray[np.uint32], timeline: Timeline | None = None) -> None:
         """As ``Executor.run``. Raises Fault; Died if the process ended during the job; DeviceError."""
+        self.run_beside(space, stream, timeline, None)
+
+    def run_beside(
+        self,
+        space: "ProcessSpace",
+        stream: NDArray[np.uint32],
+        timeline: Timeline | None,
+        beside: Callable[[], None] | None,
+    ) -> None:
+        """As ``run``, and does something else while the process runs the stream."""
         timeline = timeline or Timeline(self.chip)
         self._runs += 1
         request = {"do": "run", "space": space.number, "number": self._runs, "start": timeline.start.encode()}
-        answer = self.ask(Message(request, np.ascontiguousarray(stream, "<u4").tobytes()), self._runs)
+        space.unknown = True
+        message = Message(request, np.ascontiguousarray(stream, "<u4").tobytes())
+        answer = self.ask(message, self._runs, beside)
+        space.add_written(answer["written"])
         timeline.progress = Progress.decode(answer["progress"])
         if "fault" in answer:
             raise decode_fault(answer["fault"])
         if "failure" in answer:
             raise RuntimeError(answer["failure"])
 
-    def ask(self, message: Message, run: int = 0) -> dict[str, Any]:
+    def ask(self, message: Message, run: int = 0, beside: Callable[[], None] | None = None) -> dict[str, Any]:
         """The worker's answer. A process that has died is replaced; but if it died during run number ``run``, that is
-        over. Raises Died, Stopped, DeviceError."""
+        over. ``beside`` is done before the answer is waited for. Raises Died, Stopped, DeviceError."""
         how = ""
         with self._link.busy:
             for _ in range(_ATTEMPTS):
                 try:
                     peer = self._connect()
                     send(peer, message)
+                    if beside is not None:
+                        beside()
+                        beside = None
                     answer = receive(peer).values
                 except Closed:
                     how = self._link.end_process()
@@ -235,6 +252,8 @@ class ProcessSpace:
         self._executor = executor
         self._mappings: dict[int, _Mapping] = {}
         self._files: dict[tuple[int, int], int] = {}  # our own descriptors, for a process to come
+        self._written: set[int] = set()
+        self.unknown = False  # a run has not told what it wrote
 
     def map(self, va: int, size: int, fd: int, offset: int) -> None:
         """As ``AddressSpace.map``. Raises DeviceError."""
@@ -261,6 +280,17 @@ class ProcessSpace:
         self._mappings.clear()
         if self._executor.pid is not None:
             self._executor.ask(Message({"do": "close", "space": self.number}))
+
+    def add_written(self, places: Iterable[int]) -> None:
+        """A run has told what it wrote."""
+        self._written.update(places)
+        self.unknown = False
+
+    def written(self) -> set[int] | None:
+        """As ``AddressSpace.written``; None if the process died before it could tell."""
+        written, self._written = self._written, set()
+        unknown, self.unknown = self.unknown, False
+        return None if unknown else written
 
     def requests(self) -> list[Message]:
         """What tells a new process all that is mapped."""
