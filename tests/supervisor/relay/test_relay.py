@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hornito.examples import builtin_model
-from hornito.trace.records import Call, Done, Message, Recording
+from hornito.trace.records import WHOLE_SUBMIT, Call, Done, JobTime, Message, Recording
 from tests.supervisor.conftest import Run
 from tests.supervisor.relay.conftest import ROOT, Relayed
 from tests.supervisor.test_recording import assert_no_difference, noise, record_ours
@@ -45,6 +45,9 @@ def test_a_model_s_recording_is_that_of_the_virtual_node(run: Run, relayed: Rela
         list(recording.submits())
     )
     assert [call.request for call in calls(recording)] == [call.request for call in calls(other)]
+    whole = [event for event in recording.events() if isinstance(event, JobTime)]
+    assert [(event.submit, event.job) for event in whole] == [(one.number, WHOLE_SUBMIT) for one in recording.submits()]
+    assert all(event.duration > 0 for event in whole)
     replayed = subprocess.run([*HORNITO, "trace", "replay", recording.path], capture_output=True, text=True, timeout=60)
     assert replayed.returncode == 0, replayed.stderr
 
