@@ -9,6 +9,7 @@ from hornito.virtual.faults import Fault
 from hornito.virtual.memory import AddressSpace
 from hornito.virtual.npu import kernels
 from hornito.virtual.npu.frontend import FrontEnd, Job
+from hornito.virtual.npu.hazards import Hazards
 from hornito.virtual.npu.nn import NNUnit
 from hornito.virtual.npu.tp import TPUnit
 from hornito.virtual.timeline import Timeline
@@ -24,6 +25,7 @@ class Executor:
         self.chip = chip
         self._nn = NNUnit(chip)
         self._tp = TPUnit()
+        self._hazards = Hazards()
         self.jobs: list[Job] = []
         kernels.warm_up(report)
 
@@ -33,6 +35,7 @@ class Executor:
         ``timeline`` learns of each job before it runs, and may end the submission there."""
         self.jobs = []
         timeline = timeline or Timeline(self.chip)
+        self._hazards = Hazards()
         front_end = FrontEnd(self.chip)
         try:
             for job in front_end.jobs(stream):
@@ -51,11 +54,15 @@ class Executor:
     def _run(self, space: AddressSpace, job: Job, timeline: Timeline) -> None:
         if job.unit == "NN":
             layer = self._nn.fetch(space, job.descriptors[0])
-            timeline.begin(job.number, job.unit, job.end, layer.work)
+            if job.wave is not None:
+                self._hazards.check(job.number, job.unit, job.wave, layer.footprint)
+            timeline.begin(job.number, job.unit, job.end, layer.work, job.wave)
             self._nn.execute(space, layer)
         else:
             moves = self._tp.fetch(space, job.descriptors)
-            timeline.begin(job.number, job.unit, job.end, moves.work)
+            if job.wave is not None:
+                self._hazards.check(job.number, job.unit, job.wave, moves.footprint)
+            timeline.begin(job.number, job.unit, job.end, moves.work, job.wave)
             self._tp.execute(moves)
 
     def close(self) -> None:

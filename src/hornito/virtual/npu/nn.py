@@ -16,6 +16,7 @@ from hornito.virtual.faults import Fault, MMUFault
 from hornito.virtual.memory import AddressSpace
 from hornito.virtual.npu.coefficients import READERS
 from hornito.virtual.npu.convolution import ACCUMULATOR_LIMIT, Convolution, Factor, Target, Window, as_one_row, prepare
+from hornito.virtual.npu.hazards import Footprint
 from hornito.virtual.npu.weights import KernelShape, shape_of
 
 _ADDRESSES = {name: (NNDescriptor.layout()[name], shift) for name, shift in NNDescriptor.addresses().items()}
@@ -43,6 +44,12 @@ class ReadyLayer:
     convolution: Convolution
     source: int
     destination: int
+
+    @property
+    def footprint(self) -> Footprint:
+        """The image that it reads, coefficients aside, and the planes that it writes."""
+        start, length = _read(self.layer, self.source)
+        return Footprint(((start, start + length),), ((self.destination, self.destination + _reach(self.layer)),))
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,9 +145,7 @@ class NNUnit:
         """Convolve and store. Raises Fault before anything is written."""
         layer, convolution, destination = ready.layer, ready.convolution, ready.destination
         image, low = _input(space, layer, ready.source)
-        target = layer.target
-        last_plane = (layer.shape.outputs - 1) * target.plane_stride
-        reach = last_plane + (layer.window.out_y - 1) * target.row_stride + target.x_size
+        target, reach = layer.target, _reach(layer)
         out = space.view(destination, reach, write=True)
         if destination < low + len(image) and low < destination + reach:
             image = image.copy()  # the output is computed from the input as it was
@@ -160,13 +165,26 @@ def _wide(blob: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 def _input(space: AddressSpace, layer: Layer, source: int) -> tuple[NDArray[np.uint8], int]:
     """The bytes that are read: they begin with the first pixel of the window's image. And their address."""
+    start, length = _read(layer, source)
+    return (space.view(start, length), start) if length else (np.zeros(1, np.uint8), source)
+
+
+def _reach(layer: Layer) -> int:
+    """Bytes from the first that is written to the last, gaps included."""
+    target = layer.target
+    last_plane = (layer.shape.outputs - 1) * target.plane_stride
+    return last_plane + (layer.window.out_y - 1) * target.row_stride + target.x_size
+
+
+def _read(layer: Layer, source: int) -> tuple[int, int]:
+    """Address and number of the bytes that are read, gaps included; none where only the border is."""
     w = layer.window
     last_y = min(w.y_size - 1, w.step * (w.out_y - 1) + w.kernel_y - 1 + w.offset_y)
     last_x = min(w.x_size - 1, w.step * (w.out_x - 1) + w.kernel_x - 1 + w.offset_x)
     if last_y < 0 or last_x < 0:
-        return np.zeros(1, np.uint8), source  # only the border is read
+        return source, 0
     reach = (layer.shape.planes - 1) * w.plane_stride + last_y * w.row_stride + last_x + 1
-    return space.view(source + layer.skip, reach), source + layer.skip
+    return source + layer.skip, reach
 
 
 def _layer(words: NDArray[np.uint32], chip: Chip) -> Layer:
