@@ -72,13 +72,20 @@ def test_a_cache_folder_that_cannot_be_is_no_error(tmp_path: Path) -> None:
     assert python(COMPILE_ONE, HORNITO_CACHE=str(tmp_path / "file" / "folder")) == "done\n"
 
 
-def test_a_damaged_cache_is_no_error(tmp_path: Path) -> None:
-    python(COMPILE_ONE, HORNITO_CACHE=str(tmp_path))
-    kept = [path for path in (tmp_path / "numba").rglob("*") if path.is_file()]
+@pytest.mark.parametrize("folder,environment", [("kernels", {}), ("numba", {"NUMBA_OPT": "3"})])
+def test_a_damaged_cache_is_no_error(folder: str, environment: dict[str, str], tmp_path: Path) -> None:
+    python(COMPILE_ONE, HORNITO_CACHE=str(tmp_path), **environment)
+    kept = [path for path in (tmp_path / folder).rglob("*") if path.is_file()]
     assert kept
     for path in kept:
         path.write_bytes(b"damaged")
-    assert python(COMPILE_ONE, HORNITO_CACHE=str(tmp_path)) == "done\n"
+    assert python(COMPILE_ONE, HORNITO_CACHE=str(tmp_path), **environment) == "done\n"
+    assert all(path.read_bytes() != b"damaged" for path in (tmp_path / folder).rglob("*") if path.is_file())
+
+
+def test_what_was_compiled_once_is_loaded_without_numba(tmp_path: Path) -> None:
+    code = "import sys; from hornito.runtime import open_device; open_device('virtual'); print('numba' in sys.modules)"
+    assert [python(code, HORNITO_CACHE=str(tmp_path)) for _ in range(2)] == ["True\n", "False\n"]
 
 
 @pytest.mark.parametrize("way", [1, 2, 4], ids=["16-bit integers", "shorter vectors", "floats"])

@@ -41,6 +41,7 @@ class Technique(enum.StrEnum):
     FOLDS = "folds"  # paddings and activations by the jobs beside them
     LAYOUTS = "layouts"  # no tensor turned or parted twice, or where its bytes lie right already
     CORES = "cores"  # moves by all TP cores
+    PARALLEL = "parallel"  # NN unit and TP cores at the same time where no data crosses
     MEMORY = "memory"  # tensors that never live at the same time share memory
 
 

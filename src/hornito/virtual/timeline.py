@@ -11,8 +11,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from hornito.cost import Work, rates_of
+from hornito.cost import Overlap, Work, rates_of
 from hornito.hardware.chips import Chip
+from hornito.hardware.timing import timing_of
 from hornito.uapi.recovery import COMMAND_ADDRESS, STANDSTILL, TIMEOUT
 from hornito.virtual.faults import Hang, MMUFault, Stopped
 from hornito.virtual.injection import UNMAPPED_ADDRESS, Injection, Kind
@@ -98,6 +99,8 @@ class Timeline:
         self.start = start or Start()
         self.progress = Progress(self.start.look, self.start.address)
         self._rates = rates_of(chip)
+        self._stall = timing_of(chip).stall.value
+        self._wave, self._overlap = 0, Overlap()
         self._next_look = TIMEOUT
         self._stopped = False
 
@@ -117,18 +120,28 @@ class Timeline:
         """Let the submission end at its next job."""
         self._stopped = True
 
-    def begin(self, number: int, unit: str, end: int, work: Work) -> None:
-        """Job ``number`` begins; the stream's word ``end`` is the first that is not part of it. Raises Hang, MMUFault:
-        then the job has not run and must not."""
+    def begin(self, number: int, unit: str, end: int, work: Work, wave: int | None = None) -> None:
+        """Job ``number`` begins; the stream's word ``end`` is the first that is not part of it; jobs of one ``wave``
+        run at the same time, None with no other. Raises Hang, MMUFault: then the job has not run and must not."""
         self._job, self._unit = number, unit
         self._address = self.start.address + end * _WORD
         self._check_stop()
         injection = self.start.injection
         if injection is not None and injection.kind is not Kind.IRQ and number == (injection.job or 0):
             self._strike(injection)
-        self._pass(self._rates.duration(work))
+        self._pass(self._duration(unit, work, wave))
         self._jobs += 1
         self._work += work
+
+    def _duration(self, unit: str, work: Work, wave: int | None) -> float:
+        """By how many seconds the job makes the submission longer."""
+        if wave is None:
+            return self._rates.duration(work)
+        waited = 0.0
+        if wave != self._wave:
+            waited = self._stall if wave else 0.0
+            self._wave, self._overlap = wave, Overlap()
+        return waited + self._overlap.add(unit, self._rates.parts(work))
 
     def stand(self, word: int) -> None:
         """The front end stands at that word of the stream, which it can't obey."""

@@ -100,7 +100,8 @@ def _decode_core(
     most = 8 * len(stream) // (v7.WEIGHT_BITS + zrl_bits) + 1
     numbers, places, values = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int16)
     mine = slice(core * count, (core + 1) * count)
-    code, bit, weights = decoders.decode_core(
+    result = np.empty(3, np.int64)
+    decoders.decode_core(
         stream.view("<u4"),
         (count, shape.per_core, chunks, size, last, zrl_bits, shape.zero_point, first_bit),
         order,
@@ -109,7 +110,9 @@ def _decode_core(
         numbers,
         places,
         values,
-    ).tolist()
+        result,
+    )
+    code, bit, weights = result.tolist()
     if code == decoders.ENDS_EARLY:
         raise fault(f"core {core}: the stream of {len(stream)} bytes ends early, at bit {bit}")
     if code in (decoders.ZEROS_BEFORE_BIAS, decoders.ZEROS_BEFORE_OFFSET):

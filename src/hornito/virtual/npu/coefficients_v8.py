@@ -173,7 +173,9 @@ def _core_bytes(
     expected = _COUNT_BYTES + count * _kernel_bytes(shape)
     room = min(expected, bits // v8.FIRST_BITS) + 1  # one byte may have been added to make pairs
     found = np.zeros(room + room % 2, np.uint8)
-    code, bit, length, marks = decoders.decode_symbols(stream.view("<u4"), bits, table, found).tolist()
+    result = np.empty(4, np.int64)
+    decoders.decode_symbols(stream.view("<u4"), bits, table, found, result)
+    code, bit, length, marks = result.tolist()
     kernels_here = int(found[0]) | int(found[1]) << 8
     if length and kernels_here != count:
         raise fault(f"core {core}: {kernels_here} kernels; {shape.outputs} on the cores used make {count}")

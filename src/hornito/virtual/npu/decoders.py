@@ -10,10 +10,13 @@ DECODED, ENDS_EARLY, ZEROS_BEFORE_BIAS, ZEROS_BEFORE_OFFSET, TOO_LONG = 0, 1, 2,
 
 
 @kernel(
-    "int64[::1](uint32[::1], UniTuple(int64, 8), int32[::1], int64[::1], int64[::1], int32[::1], int32[::1],int16[::1])"
+    "void(uint32[::1], UniTuple(int64, 8), int32[::1], int64[::1], int64[::1], int32[::1], int32[::1], int16[::1],"
+    "int64[::1])"
 )
-def decode_core(words, shape, order, biases, offsets, rows, indices, weights):  # type: ignore[no-untyped-def]
-    """Read one core's kernels from its stream (version 7). Gives (code, bit position, number of weights found).
+def decode_core(  # type: ignore[no-untyped-def]
+    words, shape, order, biases, offsets, rows, indices, weights, result
+):
+    """Read one core's kernels from its stream (version 7). result: code, bit position, number of weights found.
 
     shape: kernels, kernels per superblock, chunks per kernel, weights per chunk, weights of the last chunk, width of a
     zero run, zero point, first bit. A chunk is what comes of one kernel before the next kernel's turn: a plane, or six
@@ -24,7 +27,7 @@ def decode_core(words, shape, order, biases, offsets, rows, indices, weights):  
     end = 32 * len(words)
     token = 8 + zrl_bits
     run_mask = (1 << zrl_bits) - 1
-    result = np.zeros(3, np.int64)
+    result[:] = 0
     found = 0
     first = 0  # kernel with which the superblock begins
     while first < kernels:
@@ -40,7 +43,7 @@ def decode_core(words, shape, order, biases, offsets, rows, indices, weights):  
             while left > 0:
                 if bit + token > end:
                     result[0], result[1] = ENDS_EARLY, bit
-                    return result
+                    return
                 at = bit >> 5
                 pair = np.uint64(words[at])
                 if at + 1 < len(words):
@@ -51,7 +54,7 @@ def decode_core(words, shape, order, biases, offsets, rows, indices, weights):  
                 left -= run + 1
                 if left < 0:
                     result[0], result[1] = ZEROS_BEFORE_BIAS if is_bias else ZEROS_BEFORE_OFFSET, bit - token
-                    return result
+                    return
                 inside += run
                 while inside >= length:
                     inside -= length
@@ -76,7 +79,7 @@ def decode_core(words, shape, order, biases, offsets, rows, indices, weights):  
                         length = last_size if chunk == chunks - 1 else size
             if bit + 32 > end:
                 result[0], result[1] = ENDS_EARLY, bit
-                return result
+                return
             at = bit >> 5
             pair = np.uint64(words[at])
             if at + 1 < len(words):
@@ -107,20 +110,19 @@ def decode_core(words, shape, order, biases, offsets, rows, indices, weights):  
                     left = last_size
         first += count
     result[1], result[2] = bit, found
-    return result
 
 
-@kernel("int64[::1](uint32[::1], int64, int64[:,::1], uint8[::1])")
-def decode_symbols(words, end, prefixes, found):  # type: ignore[no-untyped-def]
-    """Read one core's bytes from its stream of ``end`` bits (version 8). Gives (code, bit position, number of bytes,
-    the first parts of the last four symbols as octal digits).
+@kernel("void(uint32[::1], int64, int64[:,::1], uint8[::1], int64[::1])")
+def decode_symbols(words, end, prefixes, found, result):  # type: ignore[no-untyped-def]
+    """Read one core's bytes from its stream of ``end`` bits (version 8). result: code, bit position, number of bytes,
+    the first parts of the last four symbols as octal digits.
 
     prefixes: a row each for the 3-bit first parts 0..7, then the 2-bit second parts 0..3 that follow the escape: class
     and sign, -1 if that stands in front of the mantissa. A step is the first parts of a pair of bytes, then the second
     parts of the pair before, then the mantissas of the pair before that. The last two pairs are dummies. The escape has
     class -1.
     """
-    result = np.zeros(4, np.int64)
+    result[:] = 0
     mantissas = np.zeros(2, np.int64)  # prefixes of the pair whose mantissas come next
     seconds = np.zeros(2, np.int64)  # of the pair after it, whose second parts come next
     marks = np.int64(0)
@@ -170,7 +172,6 @@ def decode_symbols(words, end, prefixes, found):  # type: ignore[no-untyped-def]
     if step < 2 and result[0] == DECODED:
         result[0] = ENDS_EARLY
     result[1], result[2], result[3] = bit, length, marks
-    return result
 
 
 @kernel("void(int64[:], int16[::1], int64[::1], int64[::1])")

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Which inner loops are compiled, and where is the machine code kept? With ``matrix`` the only one that knows numba.
+"""Which inner loops are compiled, and when? With ``matrix`` and ``machine_code`` the only one that knows numba.
 
 The loops of the units are here, those that read coefficients in ``decoders``. Nothing is compiled on import.
-``warm_up`` does it all at once: before the first job, never during one.
+``warm_up`` does it all at once: before the first job, never during one. What was compiled once is loaded without numba.
 """
 
+import logging
 import os
 import shutil
 import tempfile
@@ -16,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from hornito.files import cache_directory
-from hornito.virtual.npu import matrix
+from hornito.files import Store, cache_directory
+from hornito.virtual.npu import machine_code, matrix
 
+log = logging.getLogger("hornito")
 Report = Callable[[int, int, str], None]  # steps done, steps in all, what comes next
 
 _lock = threading.Lock()
@@ -47,8 +49,10 @@ class Kernel:
     def compile(self) -> Callable[..., Any]:
         """The machine code, made if need be. A cache folder that can't be used costs time, nothing else."""
         with _lock:
+            if self._compiled is None and (kept := machine_code.store()) is not None:
+                self._compiled = self._kept(kept)
             if self._compiled is None:
-                folder = _cache_folder(self._function.__code__.co_filename)
+                folder = _cache_folder(self._function)
                 try:
                     self._compiled = self._build(folder)
                 except Exception:  # a damaged file can make pickle raise anything
@@ -58,8 +62,28 @@ class Kernel:
                     self._compiled = self._build(None)
             return self._compiled
 
-    def _build(self, folder: str | None) -> Callable[..., Any]:
-        import numba
+    def _kept(self, kept: Store) -> Callable[..., Any] | None:
+        """The machine code from the cache folder, or made and put there; None for a loop that can't be kept so."""
+        found = []
+        for signature in self._signatures:
+            name = machine_code.key(self.name, [signature.encode(), *_sources(self._function)])
+            content = kept.get(name)
+            if content is None:
+                self._prepare()
+                self.fresh = True
+                try:
+                    content = memoryview(machine_code.make(self._function, signature))
+                except machine_code.NotToBeKept as why:
+                    log.debug("%s: %s", self.name, why)
+                    content = memoryview(b"")  # so that nobody tries again
+                machine_code.keep(name, content)
+            if not content:
+                return None
+            found.append(machine_code.load(content))
+        return machine_code.Overloaded(found) if len(found) > 1 else found[0]
+
+    def _prepare(self) -> None:
+        """What the loop's source needs to be compiled."""
         from numba.extending import register_jitable
 
         while _INLINED:
@@ -73,6 +97,12 @@ class Kernel:
                 line_columns=matrix.line_columns(),
                 group_size=matrix.group(),
             )
+
+    def _build(self, folder: str | None) -> Callable[..., Any]:
+        """Compiled and called by numba itself, which also keeps the code, in a way of its own."""
+        import numba
+
+        self._prepare()
         before = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = folder or before  # read while compiling only; other users keep their own folder
         try:
@@ -85,10 +115,15 @@ class Kernel:
         return compiled
 
 
-def _cache_folder(module: str) -> str | None:
-    """Where the code compiled from a module is kept, or None where nothing can be written."""
-    sources = (Path(path).read_bytes() for path in (module, __file__, matrix.__file__))
-    version = f"{zlib.crc32(b''.join(sources)):08x}"  # numba itself looks at the module only
+def _sources(function: Callable[..., Any]) -> list[bytes]:
+    """All that a loop may be made of: its module's source, what modules share, and the tiles of this processor."""
+    tiles = matrix.arithmetic().encode()
+    return [tiles, *(Path(path).read_bytes() for path in (function.__code__.co_filename, __file__, matrix.__file__))]
+
+
+def _cache_folder(function: Callable[..., Any]) -> str | None:
+    """Where numba keeps a loop's code, or None where nothing can be written."""
+    version = f"{zlib.crc32(b''.join(_sources(function))):08x}"  # numba itself looks at the module only
     folder = Path(os.environ.get("NUMBA_CACHE_DIR") or cache_directory() / "numba") / version
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -139,9 +174,9 @@ def round_half_up(accumulator: Any, scale: Any) -> Any:
     return np.floor(accumulator * factor + 0.5)
 
 
-@kernel("boolean(uint32[::1], uint32[::1])")
+@kernel("int64(uint32[::1], uint32[::1])")
 def same(first, second):  # type: ignore[no-untyped-def]
-    """Whether two arrays of the same length are equal."""
+    """1 if two arrays of the same length are equal, else 0."""
     block = 1024
     for start in range(0, len(first), block):
         a, b = first[start : start + block], second[start : start + block]
@@ -149,8 +184,8 @@ def same(first, second):  # type: ignore[no-untyped-def]
         for i in range(len(a)):
             differing |= a[i] ^ b[i]
         if differing != 0:
-            return False
-    return True
+            return 0
+    return 1
 
 
 @kernel("void(uint8[::1], UniTuple(int64, 12), int64, uint8[:,::1])")

@@ -162,7 +162,6 @@ def convolve_dense(  # type: ignore[no-untyped-def]
     most = widest if flat else widest + over_y * width
     packed = np.empty(groups * phases * (most + 48) + room + kernel_x, np.uint32)
     lanes = packed.view(np.int32)
-    factors = weights.reshape(-1)
     block_size = len(places) * block_rows
     worst = 0.0
     at = begin
@@ -192,10 +191,10 @@ def convolve_dense(  # type: ignore[no-untyped-def]
         for block in range(first // block_rows, (last + block_rows - 1) // block_rows):
             if block_rows == 1:
                 for i in range(0, size, line_columns):
-                    line_tile(factors, block * block_size, lanes, i, offsets, len(places), sums, i, room)
+                    line_tile(weights, block * block_size, lanes, i, offsets, len(places), sums, i, room)
             else:
                 for i in range(0, size, tile_columns):
-                    tile(factors, block * block_size, lanes, i, offsets, len(places), sums, i, room)
+                    tile(weights, block * block_size, lanes, i, offsets, len(places), sums, i, room)
             for row in range(min(block_rows, last - block * block_rows)):
                 o = block * block_rows + row
                 if measure:

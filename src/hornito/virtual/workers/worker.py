@@ -93,9 +93,9 @@ class _Shown(Timeline):
         super().__init__(chip, start)
         self._state = state
 
-    def begin(self, number: int, unit: str, end: int, work: Work) -> None:
+    def begin(self, number: int, unit: str, end: int, work: Work, wave: int | None = None) -> None:
         self._state[JOB] = number + 1
-        super().begin(number, unit, end, work)
+        super().begin(number, unit, end, work, wave)
 
 
 def main(arguments: list[str]) -> None:
