@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hornito.virtual.npu import convolution, packed
+from hornito.virtual.npu import convolution, matrix
 from hornito.virtual.npu.convolution import Convolution, Factor, Target, Window, as_one_row, prepare
 from hornito.virtual.npu.crew import Crew, divided
 from hornito.virtual.npu.weights import KernelShape, Weights
@@ -104,7 +104,7 @@ def test_taps_without_weights_are_left_out() -> None:
     layer.convolution = prepare(weights_of(layer.raw, layer.shape), layer.shape, 0)
     assert (layer.run(Crew()) == layer.expected()).all()
     if isinstance(layer.convolution.arithmetic, convolution.Dense):
-        assert len(layer.convolution.arithmetic.places) * packed.group_size == 8 * 4 + 8 * 2
+        assert len(layer.convolution.arithmetic.places) * matrix.group() == 8 * 4 + 8 * 2
 
 
 def test_weights_that_are_all_zero_leave_the_biases() -> None:
