@@ -11,14 +11,15 @@ from hornito.compiler.plan import NpuPart
 from hornito.compiler.tasks import Convolution, Detranspose, Job, Pad, Reshuffle, Strided, Transpose
 from hornito.model import Graph, ModelBuilder, Padding, Value, affine
 from tests.compiler.networks import CHIP, Layer, made
+from tests.compiler.test_crossings import two
 
+OTHERS = frozenset({Technique.GROUPS, Technique.TILES, Technique.CACHING, Technique.STRIDES})  # of single jobs
 ZERO = affine(0.05, 3)
 BY_ONE = [(0, 0), (1, 1), (1, 1), (0, 0)]
 
 
 def jobs(graph: Graph, *without: Technique) -> list[Job]:
-    left_out = frozenset((*without, Technique.STRIDES))  # for strides to be parted, as these tests are about
-    (part,) = make_plan(graph, Options(CHIP, Level.FAST, without=left_out)).parts
+    (part,) = make_plan(graph, Options(CHIP, Level.FAST, without=OTHERS.union(without))).parts
     assert isinstance(part, NpuPart)
     return [task for task in part.tasks if isinstance(task, Job)]
 
@@ -125,5 +126,23 @@ def test_other_levels_change_nothing() -> None:
 
 
 def test_each_change_says_what_it_is_for() -> None:
-    found = make_plan(model(pad, conv(stride=2)), Options(CHIP, Level.FAST)).rewrites
+    found = make_plan(model(pad, conv(stride=2)), Options(CHIP, Level.FAST, without=OTHERS)).rewrites
     assert [(one.operator, one.technique) for one in found] == [(1, Technique.FOLDS)]
+
+
+def test_tensor_between_two_segments_stays_in_planes() -> None:
+    def build(b: ModelBuilder) -> Sequence[Value]:
+        skipped = Layer(outputs=4).add(b, Layer().input(b))
+        near = Layer(outputs=4, seed=1).add(b, skipped)
+        far = two(b, "MAXIMUM", near, near)
+        return [b.add(Layer(outputs=4, seed=2).add(b, far), skipped, quantization=ZERO)]
+
+    def crossing(graph: Graph, *without: Technique) -> list[tuple[int, ...]]:
+        plan = make_plan(graph, Options(CHIP, Level.FAST, without=OTHERS.union(without)))
+        first, _, last = plan.parts
+        assert isinstance(first, NpuPart) and isinstance(last, NpuPart)
+        return [plan.tensor(number).shape for number in first.outputs if number in last.inputs]
+
+    graph = made(build)
+    assert crossing(graph) == [(1, 4, 8, 8)]
+    assert crossing(graph, Technique.LAYOUTS) == [(1, 8, 8, 4)]

@@ -18,7 +18,20 @@ from hornito.model import (
 )
 
 SCALES = 0.05, 0.06
-KINDS = ("conv", "depthwise", "pointwise", "strided", "pad", "frame", "add", "concat", "split", "resize", "slice")
+KINDS = (
+    "conv",
+    "depthwise",
+    "pointwise",
+    "strided",
+    "pad",
+    "frame",
+    "add",
+    "concat",
+    "split",
+    "resize",
+    "slice",
+    "cpu",
+)
 Choice = tuple[str, int, int]
 choices = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 99), st.integers(0, 99)), min_size=1, max_size=9)
 sizes = st.tuples(st.integers(4, 9), st.integers(0, 6), st.integers(1, 6))
@@ -92,6 +105,10 @@ class _Network:
                 if not small:
                     ends = (1, rows, columns, channels)
                     self.values.append(b.strided_slice(value, (0, more % 2, 0, 0), ends, (1, 2, 1 + more // 2 % 2, 1)))
+            case "cpu":
+                result = b.tensor(f"greater {len(self.values)}", value.shape, np.uint8, quantization=value.quantization)
+                b.operator("MAXIMUM", [value, value], [result])
+                self.values.append(result)
             case "split":
                 if channels % 2 == 0:
                     self.values += b.split(value, 2, 3)

@@ -42,7 +42,7 @@ def results(made: Compiled, devices: Devices, values: list[Array]) -> list[Array
 
 
 @pytest.mark.parametrize("chip", CHIPS)
-@settings(max_examples=40, deadline=None, suppress_health_check=FIXTURES)
+@settings(max_examples=30, deadline=None, suppress_health_check=FIXTURES)
 @given(size=sizes, found=choices)
 def test_results_are_those_of_level_wide(
     chip: str, size: tuple[int, int, int], found: list[Choice], devices: Devices
@@ -125,3 +125,25 @@ def test_every_job_writes_what_it_writes_where_no_memory_is_shared(
     for (one, mine), (other, theirs) in zip(every_job(shared, 0, values), every_job(apart, 0, values), strict=True):
         assert (one.operator, one.source, one.target) == (other.operator, other.source, other.target)
         np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+@settings(max_examples=25, deadline=None, suppress_health_check=FIXTURES)
+@given(size=sizes, found=choices)
+def test_jobs_of_one_wave_keep_out_of_each_others_memory(
+    chip: str, size: tuple[int, int, int], found: list[Choice], devices: Devices, waves: None
+) -> None:
+    """Else the virtual NPU refuses them."""
+    model, shape = network(size, found)
+    values = [noise(shape, np.uint8, 3)]
+    made = compiled(model, chip, Level.FAST)
+    assert all(wave is not None for wave in made.waves)
+    wanted = results(compiled(model, chip, Level.WIDE), devices, values)
+    for one, other in zip(wanted, results(made, devices, values), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture
+def waves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every submission runs in parallel mode, faster or not."""
+    monkeypatch.setattr("hornito.compiler.assemble.are_faster", lambda found, chip: True)

@@ -135,3 +135,37 @@ def test_front_end_stands_at_the_command_that_it_refuses(words: list[int], posit
     with pytest.raises(Fault):
         list(front_end.jobs(np.array(words, np.uint32)))
     assert front_end.position == position
+
+
+STALL = [*load(0xE02, 0x701), 0x48000000, 0x701]
+
+
+def parallel_nn(tag: int) -> list[int]:
+    words = nn_stream(0x1000 * tag + tag).tolist()
+    words[5], words[9] = 0, tag
+    return [int(word) for word in words]
+
+
+def test_tags_begin_anew_behind_a_stall() -> None:
+    found = run(parallel_nn(1), parallel_nn(2), STALL, parallel_nn(1))
+    assert [(job.number, job.wave) for job in found] == [(0, 0), (1, 0), (2, 1)]
+
+
+def test_default_mode_has_no_waves() -> None:
+    assert [job.wave for job in run(NN, STALL, NN)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ([*parallel_nn(1), *STALL[:2], *parallel_nn(1)], "job 1 has tag 0x2"),  # a semaphore alone waits for nothing
+        ([*parallel_nn(1), *STALL, *parallel_nn(2)], "job 1 has tag 0x1"),
+        ([*parallel_nn(1), *STALL[:2]], "no stall for it"),
+        ([*load(0xE02, 0x705)], "only 0x701 is known"),
+        ([*STALL[:2], 0x48000000, 0x705], "STALL 0x705"),
+        ([*parallel_nn(1)[:-2], *STALL], "still lacks"),
+    ],
+)
+def test_stalls_that_wait_for_nothing_known_are_refused(words: list[int], text: str) -> None:
+    with pytest.raises(Fault, match=text):
+        run(words)

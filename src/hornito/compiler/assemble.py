@@ -2,7 +2,7 @@
 """How does a plan become submissions? Every job is encoded, every buffer gets its place last of all."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from hornito.compiler.arena import arrange
 from hornito.compiler.convolution import EncodedConvolution, encode_convolution
 from hornito.compiler.cpu_moves import move_model
+from hornito.compiler.encoded import EncodedJob, Start
 from hornito.compiler.moves import move_descriptors
 from hornito.compiler.options import Options, Technique
 from hornito.compiler.placement import Place, blocks, place
 from hornito.compiler.plan import CpuPart, MovePart, NpuPart, Plan, make_plan
 from hornito.compiler.search import shaping_of
 from hornito.compiler.shaping import Shaping
-from hornito.compiler.tasks import Convolution, Job, Move, Pad
+from hornito.compiler.tasks import Convolution, Job, Move, Pad, Task
+from hornito.compiler.waves import Waves, are_faster, find_waves, starts_of
 from hornito.hardware import states
 from hornito.hardware.nn import NNDescriptor
 from hornito.hardware.tp import TPDescriptor
@@ -45,31 +47,14 @@ FIRST_ADDRESS = 0x01000000  # above what the kernel keeps for itself; drivers mo
 
 
 @dataclass(frozen=True, eq=False)
-class EncodedJob:
-    """One job, ready but for its addresses: what it is for, and the descriptors of the unit that runs it."""
-
-    task: Job
-    convolution: EncodedConvolution | None = None
-    descriptors: tuple[TPDescriptor, ...] = ()
-
-    @property
-    def flushed(self) -> list[tuple[TPDescriptor, ...]]:
-        """The descriptors of each TP job: a move may take several, the last core of each of which flushes."""
-        found: list[list[TPDescriptor]] = [[]]
-        for descriptor in self.descriptors:
-            if found[-1] and not found[-1][-1].no_flush:
-                found.append([])
-            found[-1].append(descriptor)
-        return [tuple(job) for job in found]
-
-
-@dataclass(frozen=True, eq=False)
 class Compiled:
-    """A plan with the archive that carries it out; ``jobs``: the encoded jobs of each NPU part, in order."""
+    """A plan with the archive that carries it out; ``jobs``: the encoded jobs of each NPU part, in order; ``waves``:
+    for each of these parts which of its jobs may run at the same time, None where none may."""
 
     plan: Plan
     archive: Archive
     jobs: tuple[tuple[EncodedJob, ...], ...]
+    waves: tuple[Waves | None, ...] = ()
 
 
 def compile_graph(graph: Graph, options: Options) -> Compiled:
@@ -92,6 +77,7 @@ def estimate(plan: Plan, shape: Shaper = shaping_of) -> Compiled:
     submissions = [initialisation()]
     segments: list[NpuSegment | CpuSegment] = []
     encoded = []
+    waves: list[Waves | None] = []
     crossing: dict[int, TensorInfo] = {}
     address = FIRST_ADDRESS
     for part in plan.parts:
@@ -100,7 +86,9 @@ def estimate(plan: Plan, shape: Shaper = shaping_of) -> Compiled:
         match part:
             case NpuPart():
                 jobs = tuple(encode_job(task, plan.options, shape) for task in part.tasks if isinstance(task, Job))
-                submission = _Assembly(plan.options, address).submission(jobs, part, tensors)
+                assembly = _Assembly(plan.options, address)
+                submission = assembly.submission(jobs, part, tensors)
+                waves.append(assembly.waves)
                 address = -(-submission.buffers[-1].end // PAGE) * PAGE
                 segments.append(NpuSegment(len(submissions)))
                 submissions.append(submission)
@@ -120,7 +108,7 @@ def estimate(plan: Plan, shape: Shaper = shaping_of) -> Compiled:
         plan.graph.outputs,
         tuple(segments),
     )
-    return Compiled(plan, archive, tuple(encoded))
+    return Compiled(plan, archive, tuple(encoded), tuple(waves))
 
 
 def encode_job(task: Job, options: Options, shape: Shaper = shaping_of) -> EncodedJob:
@@ -145,8 +133,9 @@ class _Assembly:
     """Collects the buffers of one submission, each in pages of its own from ``address`` on."""
 
     def __init__(self, options: Options, address: int) -> None:
+        self._options = options
         self._chip = options.chip
-        self._shares = options.uses(Technique.MEMORY)
+        self.waves: Waves | None = None
         self._address = address
         self._buffers: list[Buffer] = []
         self._relocations: list[Relocation] = []
@@ -156,16 +145,19 @@ class _Assembly:
 
     def submission(self, jobs: tuple[EncodedJob, ...], part: NpuPart, tensors: dict[int, TensorInfo]) -> Submission:
         self._places = place(part.tasks)
-        if self._shares:
+        starts = starts_of(jobs)
+        if self._options.uses(Technique.PARALLEL):
+            found = find_waves(starts, self._places)
+            self.waves = found if are_faster(found, self._chip) else None
+        if self._options.uses(Technique.MEMORY):
             self._arrange(part)
         self._stream.zeros(states.LEADING_ZERO_WORDS)
-        for job in jobs:
-            if job.convolution is not None:
-                self._nn_job(job.task, job.convolution)
-            else:
-                self._tp_job(job.task, job.descriptors)
-        self._stream.load(states.GL_FLUSH_CACHE, states.FLUSH_ALL)
-        self._stream.load(states.GL_FLUSH_CACHE, states.FLUSH_ALL)
+        if self.waves is None:
+            self._start(starts, parallel=False)
+        for number, wave in enumerate(self.waves or ()):
+            if number:
+                self._stream.stall()
+            self._start(wave, parallel=True)
         self._stream.zeros(states.TRAILING_ZERO_WORDS)
         # Views that no job touches get their buffers here.
         inputs = tuple(self._port(number, tensors[number]) for number in part.inputs)
@@ -194,7 +186,10 @@ class _Assembly:
 
     def _arrange(self, part: NpuPart) -> None:
         """Give all tensors places in one buffer, those that never live at the same time the same ones."""
-        arena = arrange(blocks([(task,) for task in part.tasks], self._places, part.inputs, part.outputs))
+        steps: list[list[Task]] = [[task] for task in part.tasks]
+        if self.waves is not None:
+            steps = [[start.job.task for start in wave] for wave in self.waves]
+        arena = arrange(blocks(steps, self._places, part.inputs, part.outputs))
         buffer = self._add(BufferKind.TENSOR, arena.size)
         self._tensors = {number: (buffer, offset) for number, offset in arena.offsets.items()}
 
@@ -219,17 +214,29 @@ class _Assembly:
         (source, first), (target, second) = self._tensor(task.source), self._tensor(task.target)
         return (source, first + task.source_frame.offset), (target, second + task.target_frame.offset)
 
-    def _nn_job(self, task: Job, job: EncodedConvolution) -> None:
+    def _start(self, starts: Sequence[Start], *, parallel: bool) -> None:
+        """Jobs in order, and what ends them: caches are written back."""
+        for number, start in enumerate(starts, 1):
+            tag = number if parallel else 0
+            if start.job.convolution is not None:
+                self._nn_job(start.job.task, start.job.convolution, tag)
+            else:
+                self._tp_job(start.job.task, start.descriptors, tag)
+        for _ in range(2):
+            self._stream.load(states.GL_FLUSH_CACHE, states.FLUSH_PARALLEL if parallel else states.FLUSH_ALL)
+
+    def _nn_job(self, task: Job, job: EncodedConvolution, tag: int) -> None:
         source, target = self._images(task)
         kernels = self._add(BufferKind.COEFFICIENTS, len(job.coefficients.blob), job.coefficients.blob)
         places = {"kernel_address": (kernels, 0), "in_image_address": source, "out_image_address": target}
         number = self._descriptor(BufferKind.NN, job.descriptor, places)
         self._no_remapping()
-        self._stream.load(states.GL_NN_CONFIG, states.SMALL_BATCH)
-        self._stream.load_address(states.PS_NN_INST_ADDR, number, self._buffers[number].address)
-        self._stream.load(states.PS_UNK10A4, 0)
+        self._stream.load(states.GL_NN_CONFIG, 0 if tag else states.SMALL_BATCH)
+        self._stream.load_address(states.PS_NN_INST_ADDR, number, self._buffers[number].address + tag)
+        self._stream.load(states.PS_UNK10A4, tag)
 
-    def _tp_job(self, task: Job, descriptors: tuple[TPDescriptor, ...]) -> None:
+    def _tp_job(self, task: Job, descriptors: tuple[TPDescriptor, ...], tag: int) -> None:
+        earlier = states.TAG_NOT_LAST_CORE_PARALLEL if tag else states.TAG_NOT_LAST_CORE
         (source, first), (target, second) = self._images(task)
         for core, descriptor in enumerate(descriptors):
             places = {
@@ -237,13 +244,13 @@ class _Assembly:
                 "out_image_base_address": (target, second + descriptor.out_image_base_address),
             }
             number = self._descriptor(BufferKind.TP, descriptor, places)
-            tag = states.TAG_NOT_LAST_CORE if descriptor.no_flush else 0
             self._no_remapping()
             self._stream.load(states.GL_TP_CONFIG, 0)
             self._stream.load(states.GL_UNK03950, self._unknown_03950(task, core))
-            self._stream.load_address(states.PS_TP_INST_ADDR, number, self._buffers[number].address + tag)
+            address = self._buffers[number].address + (earlier if descriptor.no_flush else tag)
+            self._stream.load_address(states.PS_TP_INST_ADDR, number, address)
             if not descriptor.no_flush:  # the last core of a job
-                self._stream.load(states.PS_UNK10A4, 0)
+                self._stream.load(states.PS_UNK10A4, tag)
 
     def _unknown_03950(self, task: Job, core: int) -> int:
         return states.PAD_NOT_LAST_CORE if isinstance(task, Pad) and core < self._chip.tp_cores - 1 else 0

@@ -10,7 +10,7 @@ from hornito.compiler.evidence import Basis
 from hornito.compiler.operators import MOVES, basis, lower, refusal
 from hornito.compiler.options import Level, Options, Unit
 from hornito.compiler.partition import Group, partition
-from hornito.compiler.rewrites import Jobs, Rewrite, rewritten
+from hornito.compiler.rewrites import Jobs, Rewrite, pass_planes, rewritten
 from hornito.compiler.rules import Refusal, lacks
 from hornito.compiler.segment import MAX_LINE, Numbering, Planes, Segment, shape_of, turns
 from hornito.compiler.tasks import Move, Task
@@ -101,16 +101,16 @@ def make_plan(graph: Graph, options: Options) -> Plan:
             break
         refusals |= more
     numbering = Numbering(graph)
+    lowered = [_lowered(graph, options, group, numbering) for group in groups if group.accepted]
+    for_others = {*graph.outputs, *(index for group in groups if not group.accepted for index in group.inputs)}
+    lowered, rewrites = pass_planes(lowered, for_others, options)
+    segments = iter(lowered)
     parts: list[NpuPart | CpuPart | MovePart] = []
-    rewrites: list[Rewrite] = []
     for group in groups:
         if group.accepted:
-            segment = Segment(graph, options, group, numbering)
-            for operator in group.operators:
-                lower(segment, operator)
-            jobs, changes = rewritten(Jobs(tuple(segment.tasks), group.inputs, group.outputs), options)
+            jobs, changes = rewritten(next(segments), options)
             rewrites += changes
-            parts += _split(jobs.tasks, group, options)
+            parts += _split(jobs, options)
         else:
             parts.append(CpuPart(group.inputs, group.outputs, tuple(op.index for op in group.operators)))
     banded = {task.operator for part in parts if isinstance(part, NpuPart) for task in part.tasks if is_band(task)}
@@ -119,6 +119,14 @@ def make_plan(graph: Graph, options: Options) -> Plan:
     known = {index: own for index, (own, _) in found.items()}
     keys = {index: own for index, (_, own) in found.items()}
     return Plan(graph, options, tuple(parts), numbering.planes, refusals, known, keys, tuple(rewrites))
+
+
+def _lowered(graph: Graph, options: Options, group: Group, numbering: Numbering) -> Jobs:
+    """The jobs of a group's operators."""
+    segment = Segment(graph, options, group, numbering)
+    for operator in group.operators:
+        lower(segment, operator)
+    return Jobs(tuple(segment.tasks), group.inputs, group.outputs)
 
 
 def _too_wide(graph: Graph, groups: Sequence[Group], _: Options) -> Iterator[Refusal]:
@@ -153,19 +161,19 @@ def _connected(group: Group) -> list[list[Operator]]:
     return parts
 
 
-def _split(tasks: tuple[Task, ...], group: Group, options: Options) -> list[NpuPart | CpuPart | MovePart]:
+def _split(jobs: Jobs, options: Options) -> list[NpuPart | CpuPart | MovePart]:
     """One part, or without TP cores as many as there are changes between convolutions and moves."""
     if Unit.TP not in options.disabled:
-        return [NpuPart(group.inputs, group.outputs, tasks)]
+        return [NpuPart(jobs.inputs, jobs.outputs, jobs.tasks)]
     runs: list[list[Task]] = []
-    for task in tasks:
+    for task in jobs.tasks:
         if not runs or isinstance(runs[-1][-1], Move) != isinstance(task, Move):
             runs.append([])
         runs[-1].append(task)
     parts: list[NpuPart | CpuPart | MovePart] = []
     for number, run in enumerate(runs):
         written = {place for task in run for place in task.writes}
-        wanted = {place for later in runs[number + 1 :] for task in later for place in task.reads} | set(group.outputs)
+        wanted = {place for later in runs[number + 1 :] for task in later for place in task.reads} | set(jobs.outputs)
         inputs = tuple(dict.fromkeys(place for task in run for place in task.reads if place not in written))
         outputs = tuple(place for task in run for place in task.writes if place in wanted)
         moves = tuple(task for task in run if isinstance(task, Move))

@@ -2,16 +2,20 @@
 """What does a compiled plan consist of, row by row? What ``hornito plan`` shows, as plain values."""
 
 import dataclasses
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hornito.compiler.assemble import Compiled, EncodedJob
+from hornito.compiler.assemble import Compiled
+from hornito.compiler.encoded import EncodedJob
 from hornito.compiler.evidence import Trust
 from hornito.compiler.operators import MOVES
 from hornito.compiler.options import Level, Unit
 from hornito.compiler.plan import CpuPart, MovePart, NpuPart, Plan, make_plan
 from hornito.compiler.tasks import Convolution, Detranspose, Job, Move, Strided, Transpose, View
+from hornito.compiler.waves import Waves
 from hornito.cost import Choices, Demand, Item, Target, Work, choices_of, move_work, nn_work
 from hornito.hardware.chips import CoefficientFormat
 from hornito.model.graph import DepthwiseOptions, Graph, Operator
@@ -24,7 +28,8 @@ class Row:
     the rule that keeps an operator on the CPU, or what marks a job; ``off_by``: the most, in output steps, that the
     operator's results may differ from exact ones beside rounding, for per-axis weights that share jobs; ``piece``:
     which of the operator's outputs the job computes, where it was too big for one; ``elements``: those that the CPU
-    reads and writes; ``choices``: what the descriptor states of tiling and caching."""
+    reads and writes; ``choices``: what the descriptor states of tiling and caching; ``wave``: jobs of the same segment
+    and wave may run at the same time, None: alone."""
 
     segment: int
     unit: Unit
@@ -43,6 +48,7 @@ class Row:
     piece: str = ""
     elements: int = 0
     choices: Choices = Choices()
+    wave: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"unit": self.unit.value}
@@ -136,16 +142,18 @@ def rows(compiled: Compiled) -> list[Row]:
     plan = compiled.plan
     graph = plan.graph
     found: list[Row] = []
-    encoded = iter(compiled.jobs)
+    encoded = iter(zip(compiled.jobs, compiled.waves, strict=True))
     for segment, part in enumerate(plan.parts):
         match part:
             case NpuPart():
-                jobs = iter(next(encoded))
+                own, waves = next(encoded)
+                jobs, numbers = iter(own), _numbers(waves)
                 for task in part.tasks:
                     if isinstance(task, View):
                         found.append(_view_row(graph, segment, task))
                     else:
-                        found += _npu_rows(compiled, segment, next(jobs))
+                        made = _npu_rows(compiled, segment, next(jobs))
+                        found += [dataclasses.replace(row, wave=next(numbers)) for row in made]
             case CpuPart():
                 for index in part.operators:
                     operator = graph.operators[index]
@@ -179,6 +187,14 @@ def rows(compiled: Compiled) -> list[Row]:
                     for move in part.moves
                 ]
     return found
+
+
+def _numbers(waves: Waves | None) -> Iterator[int | None]:
+    """The wave of each job in order."""
+    if waves is None:
+        yield from itertools.repeat(None)
+    for number, wave in enumerate(waves or ()):
+        yield from itertools.repeat(number, len(wave))
 
 
 def _view_row(graph: Graph, segment: int, view: View) -> Row:
@@ -265,7 +281,9 @@ def _item(plan: Plan, row: Row) -> Item:
     target = {Unit.NN: Target.NN, Unit.TP: Target.TP}.get(row.unit, Target.CPU)
     kind = plan.graph.operators[row.operator].kind
     name = f"{row.operation} {row.piece}".rstrip()
-    return Item(target, f"Op#{row.operator} {kind}", name, row.work, row.real_macs, row.elements, choices=row.choices)
+    wave = None if row.wave is None else (row.segment, row.wave)
+    work, macs, elements, choices = row.work, row.real_macs, row.elements, row.choices
+    return Item(target, f"Op#{row.operator} {kind}", name, work, macs, elements, choices=choices, wave=wave)
 
 
 def _elements(graph: Graph, operator: Operator) -> int:

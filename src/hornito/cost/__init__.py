@@ -7,6 +7,7 @@ from hornito.cost.demand import Choices, Demand, Item, Target, choices_of, deman
 from hornito.cost.difference import Difference, difference
 from hornito.cost.duration import Bound, Parts, Rates, duration, rates, rates_of
 from hornito.cost.estimate import Cost, Estimate, Range, estimate, total
+from hornito.cost.overlap import Overlap, elapsed
 from hornito.cost.work import Cut, Geometry, Tiling, Work, move_work, nn_work, side_by_side, tiling_of, work_of
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Geometry",
     "Item",
     "Measured",
+    "Overlap",
     "Parts",
     "Range",
     "Rates",
@@ -34,6 +36,7 @@ __all__ = [
     "demand_of",
     "difference",
     "duration",
+    "elapsed",
     "estimate",
     "move_work",
     "nn_work",

@@ -42,7 +42,8 @@ NO_CHOICES = Choices()
 class Item:
     """One thing that takes time. ``operator``: what it is for, as the model names it; ``name``: the job's own kind;
     ``real_macs``: of the layer, of which ``work.macs`` is what the hardware is given; ``elements`` that the CPU reads
-    and writes; ``bytes`` that it copies."""
+    and writes; ``bytes`` that it copies. ``wave``: submission and number of the wave of jobs, which may run
+    at the same time, that it belongs to; None for what runs alone."""
 
     target: Target
     operator: str
@@ -52,6 +53,7 @@ class Item:
     elements: int = 0
     bytes: int = 0
     choices: Choices = NO_CHOICES
+    wave: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def demand_of(submissions: Sequence[Submission], chip: Chip, title: str) -> Dema
     items: list[Item] = []
     memory: dict[str, int] = {}
     for number, submission in enumerate(submissions):
-        own = list(_items(submission, chip, f"submission {number}"))
+        own = list(_items(submission, chip, number))
         if not own:
             continue
         items += [Item(Target.SUBMIT, f"submission {number}", "SUBMIT"), *own]
@@ -99,14 +101,17 @@ def demand_of(submissions: Sequence[Submission], chip: Chip, title: str) -> Dema
     return Demand(title, tuple(items), memory)
 
 
-def _items(submission: Submission, chip: Chip, where: str) -> Iterator[Item]:
+def _items(submission: Submission, chip: Chip, where: int) -> Iterator[Item]:
     for number, job in enumerate(jobs_of(submission)):
-        place = f"{where}, job {number}"
+        place = f"submission {where}, job {number}"
+        wave = None if job.wave is None else (where, job.wave)
         if isinstance(job, NNJob):
             work = nn_work(job.descriptor, job.coefficient_bytes, chip)
-            yield Item(Target.NN, place, "NN", work, choices=choices_of(job.descriptor, chip, _zero_runs(job, chip)))
+            yield Item(
+                Target.NN, place, "NN", work, choices=choices_of(job.descriptor, chip, _zero_runs(job, chip)), wave=wave
+            )
         else:
-            yield Item(Target.TP, place, "TP", move_work(job.descriptors))
+            yield Item(Target.TP, place, "TP", move_work(job.descriptors), wave=wave)
 
 
 def _zero_runs(job: NNJob, chip: Chip) -> int | None:

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from hornito.cost.demand import Demand, Item, Target
 from hornito.cost.duration import Bound, Parts, Rates, rates
+from hornito.cost.overlap import elapsed
 from hornito.cost.work import Work
 from hornito.hardware.chips import Chip
 from hornito.hardware.timing import Timing, timing_of
@@ -73,6 +74,11 @@ class Estimate:
     def by_bound(self) -> dict[Bound, float]:
         """Seconds of the items that each bound limits."""
         return {bound: sum(cost.time.seconds for cost in self.costs if cost.bound is bound) for bound in Bound}
+
+    @property
+    def saved(self) -> float:
+        """Seconds by which jobs that run at the same time make the total shorter than the sum of all."""
+        return sum(cost.time.seconds for cost in self.costs) - self.total.seconds
 
     @property
     def bound(self) -> Bound:
@@ -141,28 +147,43 @@ def estimate(demand: Demand, chip: Chip, timing: Timing | None = None) -> Estima
     costs = []
     clock = Clockwork(timing, chip)
     for number, (item, own) in enumerate(zip(demand.items, parts, strict=True)):
-        time = _range(own.seconds, [(low[number], high[number]) for low, high in ends], rest)
+        time = _range(
+            own.seconds, [(low.parts[number].seconds, high.parts[number].seconds) for low, high in ends], rest
+        )
         npu = item.target in (Target.NN, Target.TP)
         bound = own.bound if npu else Bound.CPU if item.target is not Target.SUBMIT else Bound.OVERHEAD
         peak = clock.rates.spatial * own.seconds
         costs.append(Cost(item, own, time, bound, item.work.macs / peak if peak else 0.0))
-    total = _range(sum(own.seconds for own in parts), [(sum(low), sum(high)) for low, high in ends], rest)
+    whole = elapsed(demand.items, parts, timing.stall.value)
+    total = _range(whole, [(low.total, high.total) for low, high in ends], rest)
     return Estimate(demand, chip, timing, tuple(costs), total)
+
+
+@dataclass(frozen=True)
+class _Variation:
+    """What items take by other figures, and all of them in seconds."""
+
+    parts: list[Parts]
+    total: float
 
 
 def _variations(
     items: Sequence[Item], chip: Chip, timing: Timing
-) -> tuple[list[Parts], list[tuple[list[float], list[float]]]]:
-    """The items' times; and for each figure the same at both ends of its range, in seconds."""
+) -> tuple[list[Parts], list[tuple[_Variation, _Variation]]]:
+    """The items' times; and for each figure the same at both ends of its range."""
     ends = []
     for name, figure in timing.figures().items():
         if name in _NOT_VARIED or figure.factor == 1.0:
             continue
-        both = [Clockwork(timing.scaled({name: by}), chip) for by in (1 / figure.factor, figure.factor)]
-        low, high = ([clock.parts(item).seconds for item in items] for clock in both)
+        low, high = (_variation(items, chip, timing.scaled({name: by})) for by in (1 / figure.factor, figure.factor))
         ends.append((low, high))
+    return _variation(items, chip, timing).parts, ends
+
+
+def _variation(items: Sequence[Item], chip: Chip, timing: Timing) -> _Variation:
     clock = Clockwork(timing, chip)
-    return [clock.parts(item) for item in items], ends
+    parts = [clock.parts(item) for item in items]
+    return _Variation(parts, elapsed(items, parts, timing.stall.value))
 
 
 def _range(seconds: float, ends: Sequence[tuple[float, float]], rest: float) -> Range:
@@ -177,5 +198,4 @@ def _range(seconds: float, ends: Sequence[tuple[float, float]], rest: float) -> 
 
 def total(items: Sequence[Item], chip: Chip, timing: Timing) -> float:
     """Seconds of all of them, without a range: for comparing sets of figures."""
-    clock = Clockwork(timing, chip)
-    return sum(clock.parts(item).seconds for item in items)
+    return _variation(items, chip, timing).total

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hornito.compiler import Options, Unit, compile_plan, make_plan
-from hornito.compiler.assemble import EncodedJob
+from hornito.compiler.encoded import EncodedJob
 from hornito.compiler.plan import NpuPart
 from hornito.cost import Work, move_work, nn_work
 from hornito.driver import Device

@@ -114,6 +114,10 @@ PA_SYSTEM_MODE = State("PA_SYSTEM_MODE", 0x00A28, (0x11,), Confidence.UNKNOWN, S
 PS_NN_INST_ADDR = State("PS_NN_INST_ADDR", 0x010A0)  # descriptor address + job tag; starts an NN job
 PS_UNK10A4 = State("PS_UNK10A4", 0x010A4, confidence=Confidence.INFERRED)  # the job tag again, after each job
 PS_TP_INST_ADDR = State("PS_TP_INST_ADDR", 0x010B8)  # descriptor address + job tag; starts one TP core
+FRONT_END_WAITS = 0x701  # from the front end (1) to the pixel engine (7): until everything before is done
+GL_SEMAPHORE_TOKEN = State(  # before a STALL of the same value
+    "GL_SEMAPHORE_TOKEN", 0x03808, (FRONT_END_WAITS,), Confidence.INFERRED, source="Linux 6.12 etnaviv_buffer.c"
+)
 GL_FLUSH_CACHE = State("GL_FLUSH_CACHE", 0x0380C, (0xC23, 0x403), Confidence.UNKNOWN, FlushCache)
 GL_API_MODE = State("GL_API_MODE", 0x0384C, (2,), fields=ApiMode)  # 2 = OpenCL; once, at init
 GL_NN_CONFIG = State("GL_NN_CONFIG", 0x03930, (0x10, 0x00), fields=NNConfig)  # bit 4: small batch; 0 in parallel mode
@@ -129,6 +133,7 @@ STATES: dict[int, State] = {
         PS_NN_INST_ADDR,
         PS_UNK10A4,
         PS_TP_INST_ADDR,
+        GL_SEMAPHORE_TOKEN,
         GL_FLUSH_CACHE,
         GL_API_MODE,
         GL_NN_CONFIG,

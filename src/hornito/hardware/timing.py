@@ -33,6 +33,10 @@ class Figure:
         return self.value * self.factor
 
 
+_GUESS = Confidence.UNKNOWN
+_STALL = Figure(1e-6, "guess: a semaphore between front end and units", _GUESS, 4.0)
+
+
 @dataclass(frozen=True)
 class Timing:
     """What a chip's speed depends on.
@@ -43,7 +47,8 @@ class Timing:
     each job costs beside computing and moving. ``submission``: seconds from a submit to its first job, and from its
     last to the waiting program. ``crossing``: bytes a second that the CPU copies into and out of the NPU's buffers.
     ``cpu_macs``: multiply-accumulates, ``cpu_elements``: other elements read and written a second by one core of the
-    CPU in LiteRT. ``model``: not a speed; how far the model itself is off (1: not at all)."""
+    CPU in LiteRT. ``model``: not a speed; how far the model itself is off (1: not at all). ``stall``: seconds that the
+    front end takes to find that the units are done, where the stream has it wait for them."""
 
     clock: Figure
     spatial: Figure
@@ -57,6 +62,7 @@ class Timing:
     cpu_macs: Figure
     cpu_elements: Figure
     model: Figure
+    stall: Figure = _STALL
 
     def figures(self) -> dict[str, Figure]:
         """All of them by name."""
@@ -73,7 +79,6 @@ class Timing:
 
 _Z_PRODUCTS = 3  # ZDP3: products a lane and cycle along the channels
 _XY_PRODUCTS = 6  # XYDP6: within a kernel larger than 1x1
-_GUESS = Confidence.UNKNOWN
 
 _ALONG_Z = Figure(
     MAC_PER_CORE * _Z_PRODUCTS, "ZDP3 in the core database; fits 2.30 TOPS of the i.MX8M Plus", factor=1.1

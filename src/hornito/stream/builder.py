@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from hornito.errors import FieldRangeError
 from hornito.hardware.commands import OPCODE_SHIFT, Opcode
-from hornito.hardware.states import State
+from hornito.hardware.states import FRONT_END_WAITS, GL_SEMAPHORE_TOKEN, State
 
 
 class StreamBuilder:
@@ -32,6 +32,11 @@ class StreamBuilder:
         """Set a state register to an address within ``buffer`` (its number), tag included, and note the place."""
         self.addresses.append((4 * (len(self._words) + 1), buffer))
         self.load(state, value)
+
+    def stall(self) -> None:
+        """Let the front end wait until the units are done."""
+        self.load(GL_SEMAPHORE_TOKEN, FRONT_END_WAITS)
+        self._words += [int(Opcode.STALL) << OPCODE_SHIFT, FRONT_END_WAITS]
 
     @property
     def words(self) -> NDArray[np.uint32]:

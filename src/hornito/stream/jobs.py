@@ -2,9 +2,10 @@
 """Which jobs does a submission start? Its descriptors, found through its stream, with what belongs to each."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hornito.errors import BadStream
+from hornito.hardware.commands import Opcode
 from hornito.hardware.nn import KERNEL_ADDRESS_SHIFT, NNDescriptor
 from hornito.hardware.states import PS_NN_INST_ADDR, PS_TP_INST_ADDR, PS_UNK10A4, TAG_ALIGNMENT
 from hornito.hardware.tp import TPDescriptor
@@ -20,11 +21,13 @@ _START = 4 * _UNIT
 class NNJob:
     """A convolution: its descriptor, and the size of its coefficients in bytes. Where they end nobody says: drivers
     make buffers larger than need be, so zeros at a buffer's end are taken for unused. ``start``: the first
-    few of these bytes."""
+    few of these bytes. ``wave``: in parallel mode, how many stalls are before it; jobs of one wave may run at the same
+    time. None in the default mode, where all run in order."""
 
     descriptor: NNDescriptor
     coefficient_bytes: int
     start: bytes = b""
+    wave: int | None = None
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class TPJob:
     """A move: one descriptor for each TP core that takes part."""
 
     descriptors: tuple[TPDescriptor, ...]
+    wave: int | None = None
 
 
 Job = NNJob | TPJob
@@ -40,17 +44,20 @@ Job = NNJob | TPJob
 def jobs_of(submission: Submission) -> Iterator[Job]:
     """The jobs of a submission in order. Raises BadStream for a trigger that points at no descriptor."""
     cores: list[TPDescriptor] = []
+    stalls = 0
     for packet in walk(submission.stream.tolist()):
+        stalls += packet.opcode is Opcode.STALL
         if not isinstance(packet, LoadState):
             continue
         for index, value in enumerate(packet.values, packet.first):
             if index == PS_NN_INST_ADDR.index:
                 words = _words(submission, value, NNDescriptor.WORDS)
-                yield _nn_job(submission, NNDescriptor.decode(words))
+                wave = stalls if value % TAG_ALIGNMENT else None
+                yield replace(_nn_job(submission, NNDescriptor.decode(words)), wave=wave)
             elif index == PS_TP_INST_ADDR.index:
                 cores.append(TPDescriptor.decode(_words(submission, value, TPDescriptor.WORDS)))
             elif index == PS_UNK10A4.index and cores:
-                yield TPJob(tuple(cores))
+                yield TPJob(tuple(cores), stalls if value else None)
                 cores = []
 
 

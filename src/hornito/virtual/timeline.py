@@ -9,10 +9,11 @@ whose single job is too long is killed. The host's speed has no say in it.
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from hornito.cost import Work, rates_of
+from hornito.cost import Overlap, Work, rates_of
 from hornito.hardware.chips import Chip
+from hornito.hardware.timing import timing_of
 from hornito.uapi.recovery import COMMAND_ADDRESS, STANDSTILL, TIMEOUT
 from hornito.virtual.faults import Hang, MMUFault, Stopped
 from hornito.virtual.injection import UNMAPPED_ADDRESS, Injection, Kind
@@ -90,16 +91,29 @@ class Progress:
         return cls(**values | {"look": Look(**values["look"]), "work": Work(**values["work"])})
 
 
+class Span(NamedTuple):
+    """When a job runs: seconds of modelled time from its submission's start on, and for how long."""
+
+    job: int
+    unit: str
+    start: float
+    seconds: float
+
+
 class Timeline:
     """One submission's course. Whoever runs it calls ``begin`` before each job and ``finish`` behind the last; both
-    raise what ends the submission. ``stop`` may come from another thread: the next call raises."""
+    raise what ends the submission. ``stop`` may come from another thread: the next call raises. ``spans``: the jobs
+    that have run."""
 
     def __init__(self, chip: Chip, start: Start | None = None) -> None:
         self.start = start or Start()
         self.progress = Progress(self.start.look, self.start.address)
         self._rates = rates_of(chip)
+        self._stall = timing_of(chip).stall.value
+        self._wave, self._overlap = 0, Overlap()
         self._next_look = TIMEOUT
         self._stopped = False
+        self.spans: list[Span] = []
 
     @property
     def progress(self) -> Progress:
@@ -117,18 +131,30 @@ class Timeline:
         """Let the submission end at its next job."""
         self._stopped = True
 
-    def begin(self, number: int, unit: str, end: int, work: Work) -> None:
-        """Job ``number`` begins; the stream's word ``end`` is the first that is not part of it. Raises Hang, MMUFault:
-        then the job has not run and must not."""
+    def begin(self, number: int, unit: str, end: int, work: Work, wave: int | None = None) -> None:
+        """Job ``number`` begins; the stream's word ``end`` is the first that is not part of it; jobs of one ``wave``
+        run at the same time, None with no other. Raises Hang, MMUFault: then the job has not run and must not."""
         self._job, self._unit = number, unit
         self._address = self.start.address + end * _WORD
         self._check_stop()
         injection = self.start.injection
         if injection is not None and injection.kind is not Kind.IRQ and number == (injection.job or 0):
             self._strike(injection)
-        self._pass(self._rates.duration(work))
+        self._pass(self._duration(unit, work, wave))
+        alone = self._rates.duration(work)  # beside others of its wave it ends when they let it
+        self.spans.append(Span(number, unit, self._seconds - alone, alone))
         self._jobs += 1
         self._work += work
+
+    def _duration(self, unit: str, work: Work, wave: int | None) -> float:
+        """By how many seconds the job makes the submission longer."""
+        if wave is None:
+            return self._rates.duration(work)
+        waited = 0.0
+        if wave != self._wave:
+            waited = self._stall if wave else 0.0
+            self._wave, self._overlap = wave, Overlap()
+        return waited + self._overlap.add(unit, self._rates.parts(work))
 
     def stand(self, word: int) -> None:
         """The front end stands at that word of the stream, which it can't obey."""

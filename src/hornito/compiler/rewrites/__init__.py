@@ -10,8 +10,9 @@ from hornito.compiler.rewrites.borders import fold_borders
 from hornito.compiler.rewrites.cores import use_all_cores
 from hornito.compiler.rewrites.flow import Jobs, Rewrite
 from hornito.compiler.rewrites.merges import merge_moves
+from hornito.compiler.rewrites.passing import pass_planes
 
-__all__ = ["Jobs", "Rewrite", "rewritten"]
+__all__ = ["Jobs", "Rewrite", "pass_planes", "rewritten"]
 
 
 def rewritten(jobs: Jobs, options: Options) -> tuple[Jobs, list[Rewrite]]:

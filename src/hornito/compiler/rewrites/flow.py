@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Which jobs of a segment read and write which tensors? And what a change to them is remembered by."""
 
+import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hornito.compiler.options import Technique
@@ -47,6 +48,10 @@ class Flow:
         """Do jobs of the segment alone touch the tensor, under this number alone?"""
         return number not in self._seen and number not in self._viewed
 
+    def is_viewed(self, number: int) -> bool:
+        """Does the tensor lie in another one, or another one in it?"""
+        return number in self._viewed
+
     def is_part(self, number: int) -> bool:
         """Does the tensor lie in another one?"""
         views = (task for task in self.tasks if isinstance(task, View))
@@ -57,3 +62,13 @@ def without(tasks: Sequence[Task], places: Iterable[int]) -> tuple[Task, ...]:
     """The tasks but for those at ``places``."""
     gone = set(places)
     return tuple(task for place, task in enumerate(tasks) if place not in gone)
+
+
+def renamed(task: Task, names: Mapping[int, int]) -> Task:
+    """The task with other numbers for tensors."""
+    if isinstance(task, Job):
+        source, target = names.get(task.source, task.source), names.get(task.target, task.target)
+        return dataclasses.replace(task, source=source, target=target)
+    reads, writes = (tuple(names.get(number, number) for number in side) for side in (task.reads, task.writes))
+    parts = tuple((names.get(number, number), size) for number, size in task.parts)
+    return dataclasses.replace(task, reads=reads, writes=writes, parts=parts)

@@ -133,13 +133,13 @@ def copy_core(stream, shape, order, biases, offsets, table):  # type: ignore[no-
     for first in range(0, kernels, full):
         for chunk in range(chunks):
             last = chunk == chunks - 1
-            for kernel in range(first, min(first + full, kernels)):
-                row = table[kernel, chunk * size :]
+            for number in range(first, min(first + full, kernels)):
+                row = table[number, chunk * size :]
                 begin = 0
                 if chunk == 0:
                     row[order[0]] = stream[at]
                     bias = field_at(stream, at + 1)
-                    biases[kernel] = bias - ((bias >> 31) << 32)
+                    biases[number] = bias - ((bias >> 31) << 32)
                     begin = 1
                     at += 5
                 length = last_size if last else size
@@ -147,7 +147,7 @@ def copy_core(stream, shape, order, biases, offsets, table):  # type: ignore[no-
                     row[order[i]] = stream[at + i - begin]
                 at += length - begin
                 if last:
-                    offsets[kernel] = field_at(stream, at)
+                    offsets[number] = field_at(stream, at)
                     at += 4
 
 

@@ -13,6 +13,7 @@ from hornito.virtual.memory import AddressSpace
 from hornito.virtual.npu import kernels
 from hornito.virtual.npu.crew import Crew
 from hornito.virtual.npu.frontend import FrontEnd, Job
+from hornito.virtual.npu.hazards import Hazards
 from hornito.virtual.npu.nn import NNUnit
 from hornito.virtual.npu.tp import TPUnit
 from hornito.virtual.timeline import Timeline
@@ -31,6 +32,7 @@ class Executor:
         self._crew = Crew(threads)
         self._nn = NNUnit(chip, crew=self._crew)
         self._tp = TPUnit()
+        self._hazards = Hazards()
         self.jobs: list[Job] = []
         self._streams: OrderedDict[bytes, list[Job]] = OrderedDict()  # those that end well, and what they start
         kernels.warm_up(report)
@@ -41,6 +43,7 @@ class Executor:
         ``timeline`` learns of each job before it runs, and may end the submission there."""
         self.jobs = []
         timeline = timeline or Timeline(self.chip)
+        self._hazards = Hazards()
         front_end = FrontEnd(self.chip)
         try:
             for job in self._jobs(front_end, stream):
@@ -75,11 +78,15 @@ class Executor:
     def _run(self, space: AddressSpace, job: Job, timeline: Timeline) -> None:
         if job.unit == "NN":
             layer = self._nn.fetch(space, job.descriptors[0])
-            timeline.begin(job.number, job.unit, job.end, layer.work)
+            if job.wave is not None:
+                self._hazards.check(job.number, job.unit, job.wave, layer.footprint)
+            timeline.begin(job.number, job.unit, job.end, layer.work, job.wave)
             self._nn.execute(space, layer)
         else:
             moves = self._tp.fetch(space, job.descriptors)
-            timeline.begin(job.number, job.unit, job.end, moves.work)
+            if job.wave is not None:
+                self._hazards.check(job.number, job.unit, job.wave, moves.footprint)
+            timeline.begin(job.number, job.unit, job.end, moves.work, job.wave)
             self._tp.execute(moves)
 
     def close(self) -> None:

@@ -11,9 +11,11 @@ from hornito.errors import BadStream
 from hornito.hardware.chips import Chip
 from hornito.hardware.commands import Opcode
 from hornito.hardware.states import (
+    FRONT_END_WAITS,
     GL_NN_CONFIG,
     GL_OCB_REMAP_END,
     GL_OCB_REMAP_START,
+    GL_SEMAPHORE_TOKEN,
     GL_TP_CONFIG,
     GL_UNK03950,
     PS_NN_INST_ADDR,
@@ -34,18 +36,20 @@ _NEEDED = {
     "NN": (GL_OCB_REMAP_START, GL_OCB_REMAP_END, GL_NN_CONFIG),
     "TP": (GL_OCB_REMAP_START, GL_OCB_REMAP_END, GL_TP_CONFIG, GL_UNK03950),
 }
-_SKIPPED = frozenset({Opcode.ZERO, Opcode.NOP, Opcode.WAIT, Opcode.STALL})
+_SKIPPED = frozenset({Opcode.ZERO, Opcode.NOP, Opcode.WAIT})
 
 
 @dataclass(frozen=True)
 class Job:
     """Work for one unit: its number in the stream, and its descriptors' addresses (several for TP cores). ``end``: the
-    stream's first word behind it."""
+    stream's first word behind it. ``wave``: in parallel mode, how often the front end has waited for the units before;
+    None in the default mode, where no two jobs run at the same time."""
 
     number: int
     unit: str
     descriptors: tuple[int, ...]
     end: int = field(compare=False, default=0)
+    wave: int | None = field(compare=False, default=None)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,9 @@ class FrontEnd:
         self._triggers: list[_Trigger] = []
         self._parallel: bool | None = None  # nobody knows before the first tag
         self._next = 0
+        self._armed = False  # a semaphore is set that a stall has to wait for
+        self._waits = 0
+        self._first = 0  # job since the last wait
 
     def jobs(self, stream: NDArray[np.uint32]) -> Iterator[Job]:
         """The jobs in order, each as soon as the stream has said all about it. Raises Fault at the first bad word."""
@@ -90,10 +97,14 @@ class FrontEnd:
                     job = self._load(packet.index + 1 + number, packet.first + number, value)
                     if job is not None:
                         yield job
+            elif packet.opcode is Opcode.STALL:
+                self._stall(packet.index, packet.words[1])
             elif packet.opcode not in _SKIPPED:
                 raise self._fault(f"word {packet.index}: {packet.opcode.name} is not modelled in a client's stream")
         if self._triggers:
             raise self._fault(f"the stream ends before {PS_UNK10A4.name} completes the job that it started")
+        if self._armed:
+            raise self._fault(f"the stream ends with {GL_SEMAPHORE_TOKEN.name} set and no stall for it")
 
     def _fault(self, text: str) -> Fault:
         return Fault(text, unit="FE", job=self._next)
@@ -106,11 +117,27 @@ class FrontEnd:
             known = " or ".join(f"{known:#x}" for known in state.only)
             raise self._fault(f"word {index}: {state.name} = {value:#x}; only {known} is known")
         self._states[register] = value
-        if register in _TRIGGERS:
+        if state is GL_SEMAPHORE_TOKEN:
+            if self._triggers:
+                raise self._fault(
+                    f"word {index}: {state.name} = {value:#x} while a job still lacks its {PS_UNK10A4.name}"
+                )
+            self._armed = True
+        elif register in _TRIGGERS:
             self._start(index, _TRIGGERS[register], state, value)
         elif state is PS_UNK10A4:
             return self._complete(index, value)
         return None
+
+    def _stall(self, index: int, token: int) -> None:
+        """Wait until the units are done, if a semaphore says for what; tags begin anew then, as behind a submission."""
+        if not self._armed:
+            return
+        if token != FRONT_END_WAITS:
+            raise self._fault(f"word {index}: STALL {token:#x} where {GL_SEMAPHORE_TOKEN.name} is {FRONT_END_WAITS:#x}")
+        self._armed = False
+        self._waits += 1
+        self._first = self._next
 
     def _start(self, index: int, unit: str, state: State, value: int) -> None:
         for needed in _NEEDED[unit]:
@@ -133,7 +160,7 @@ class FrontEnd:
         if self._parallel not in (None, parallel):
             raise self._fault(f"word {index}: {name} = {tag:#x}: tag of the {mode} mode, unlike those before")
         self._parallel = parallel
-        expected = self._next + 1 if parallel else 0
+        expected = self._next - self._first + 1 if parallel else 0
         if expected >= TAG_NOT_LAST_CORE_PARALLEL:
             raise self._fault(f"word {index}: {name} = {tag:#x}: parallel mode has no tag for job {self._next}")
         others = TAG_NOT_LAST_CORE_PARALLEL if parallel else TAG_NOT_LAST_CORE
@@ -150,6 +177,7 @@ class FrontEnd:
             config = self._states[GL_NN_CONFIG.index]
             if config != (0 if parallel else SMALL_BATCH):
                 raise self._fault(f"word {triggers[0].index}: {GL_NN_CONFIG.name} = {config:#x} in {mode} mode")
-        job = Job(self._next, triggers[0].unit, tuple(trigger.address for trigger in triggers), index + 1)
+        addresses = tuple(trigger.address for trigger in triggers)
+        job = Job(self._next, triggers[0].unit, addresses, index + 1, self._waits if parallel else None)
         self._next += 1
         return job

@@ -117,7 +117,7 @@ class Kernel:
 
 def _sources(function: Callable[..., Any]) -> list[bytes]:
     """All that a loop may be made of: its module's source, what modules share, and the tiles of this processor."""
-    tiles = f"{matrix.lanes()} {matrix.group()}".encode()
+    tiles = matrix.arithmetic().encode()
     return [tiles, *(Path(path).read_bytes() for path in (function.__code__.co_filename, __file__, matrix.__file__))]
 
 
@@ -174,9 +174,9 @@ def round_half_up(accumulator: Any, scale: Any) -> Any:
     return np.floor(accumulator * factor + 0.5)
 
 
-@kernel("boolean(uint32[::1], uint32[::1])")
+@kernel("int64(uint32[::1], uint32[::1])")
 def same(first, second):  # type: ignore[no-untyped-def]
-    """Whether two arrays of the same length are equal."""
+    """1 if two arrays of the same length are equal, else 0."""
     block = 1024
     for start in range(0, len(first), block):
         a, b = first[start : start + block], second[start : start + block]
@@ -184,8 +184,8 @@ def same(first, second):  # type: ignore[no-untyped-def]
         for i in range(len(a)):
             differing |= a[i] ^ b[i]
         if differing != 0:
-            return False
-    return True
+            return 0
+    return 1
 
 
 @kernel("void(uint8[::1], UniTuple(int64, 12), int64, uint8[:,::1])")

@@ -18,6 +18,7 @@ from hornito.virtual.npu import kernels
 from hornito.virtual.npu.coefficients import READERS
 from hornito.virtual.npu.convolution import ACCUMULATOR_LIMIT, Bound, Factor, Target, Window, as_one_row, prepare
 from hornito.virtual.npu.crew import ALONE, Crew
+from hornito.virtual.npu.hazards import Footprint
 from hornito.virtual.npu.weights import KernelShape, shape_of
 
 _ADDRESSES = {name: (NNDescriptor.layout()[name], shift) for name, shift in NNDescriptor.addresses().items()}
@@ -51,6 +52,13 @@ class ReadyLayer:
     convolution: Bound
     source: int
     destination: int
+
+    @property
+    def footprint(self) -> Footprint:
+        """The image that it reads, coefficients aside, and the planes that it writes."""
+        start = self.source + self.layer.skip
+        reads, writes = (start, start + self.layer.reads), (self.destination, self.destination + self.layer.writes)
+        return Footprint((reads,), (writes,))
 
 
 @dataclass(frozen=True, eq=False)

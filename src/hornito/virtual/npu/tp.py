@@ -11,6 +11,7 @@ from hornito.hardware.tp import BYTES, COUNTED_LOOPS, TPDescriptor
 from hornito.virtual.faults import Fault
 from hornito.virtual.memory import AddressSpace
 from hornito.virtual.npu import kernels, runs
+from hornito.virtual.npu.hazards import Footprint
 
 MOST_ELEMENTS = 1 << 28  # of one descriptor; beyond what any mapped tensor needs, and still a matter of a second
 LARGEST = 255
@@ -58,6 +59,14 @@ class ReadyMoves:
 
     work: Work
     parts: list[_Part]
+
+    @property
+    def footprint(self) -> Footprint:
+        """The memory that all cores together read and write."""
+        return Footprint(
+            tuple((part.image_address, part.image_address + len(part.image)) for part in self.parts),
+            tuple((part.out_address, part.out_address + len(part.out)) for part in self.parts),
+        )
 
 
 class TPUnit:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hornito.hardware.chips import Chip
 from hornito.hardware.nn import NNDescriptor
 from hornito.virtual.faults import Fault
+from hornito.virtual.npu import decoders
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,39 @@ class Weights:
     def values(self) -> NDArray[np.int16]:
         """Their values, with the zero point subtracted."""
         return self.found[2]
+
+    def all_bytes(self, outputs: int, places: int) -> NDArray[np.uint8]:
+        """``table``, made if it is not there."""
+        if self.table is not None:
+            return self.table
+        table = np.full((outputs, places), self.zero_point, np.uint8)
+        table[self.outputs, self.places] = (self.values + self.zero_point).astype(np.uint8)
+        return table
+
+    def used(self, places: int) -> NDArray[np.bool_]:
+        """Of which places any output has a weight that differs from zero."""
+        if self.table is not None:
+            return np.asarray((self.table != self.zero_point).any(axis=0))
+        used = np.zeros(places, np.bool_)
+        used[self.places] = True
+        return used
+
+    @property
+    def extremes(self) -> tuple[int, int]:
+        """The least and the greatest value, or zero."""
+        if self.table is None:
+            return int(self.values.min(initial=0)), int(self.values.max(initial=0))
+        low, high = (int(end(initial=self.zero_point)) for end in (self.table.min, self.table.max))
+        return low - self.zero_point, high - self.zero_point
+
+    def sums(self, outputs: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """For each output, the sum of its values' sizes, and that of its values."""
+        sizes, totals = np.zeros(outputs, np.int64), np.zeros(outputs, np.int64)
+        if self.table is not None:
+            decoders.add_up_bytes(self.table, self.zero_point, sizes, totals)
+        else:
+            decoders.add_up(self.outputs, self.values, sizes, totals)
+        return sizes, totals
 
 
 @dataclass(frozen=True)

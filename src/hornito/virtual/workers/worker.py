@@ -83,7 +83,11 @@ class Worker:
             answer = {"fault": encode_fault(fault)}
         except Exception as error:
             answer = {"failure": f"{type(error).__name__}: {error}"}
-        return answer | {"progress": timeline.progress.encode(), "written": sorted(self._space(values).written())}
+        return answer | {
+            "progress": timeline.progress.encode(),
+            "spans": timeline.spans,
+            "written": sorted(self._space(values).written()),
+        }
 
 
 class _Shown(Timeline):
@@ -93,9 +97,9 @@ class _Shown(Timeline):
         super().__init__(chip, start)
         self._state = state
 
-    def begin(self, number: int, unit: str, end: int, work: Work) -> None:
+    def begin(self, number: int, unit: str, end: int, work: Work, wave: int | None = None) -> None:
         self._state[JOB] = number + 1
-        super().begin(number, unit, end, work)
+        super().begin(number, unit, end, work, wave)
 
 
 def main(arguments: list[str]) -> None:
