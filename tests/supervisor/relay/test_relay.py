@@ -15,6 +15,7 @@ from hornito.trace.load import load
 from hornito.trace.records import WHOLE_SUBMIT, Call, Done, JobTime, Message, Recording
 from tests.supervisor.conftest import Run
 from tests.supervisor.relay.conftest import ROOT, Relayed
+from tests.supervisor.relay.record import NO_JOBS
 from tests.supervisor.test_delegate import CLIENT as DELEGATE_CLIENT
 from tests.supervisor.test_delegate import delegate
 from tests.supervisor.test_recording import WHOLE, assert_no_difference, noise, record_ours
@@ -76,10 +77,9 @@ def test_a_model_s_recording_is_that_of_the_virtual_node(run: Run, relayed: Rela
     other = record_ours(run, tmp_path / "other.trace", builtin_model(), given)
     assert_no_difference(recording, other)
     assert np.array_equal(np.load(tmp_path / "relayed.npy"), np.load(tmp_path / "x.out.npy"))
-    assert [done.status for done in recording.events() if isinstance(done, Done)] == [1] * len(
-        list(recording.submits())
-    )
-    assert [call.request for call in calls(recording)] == [call.request for call in calls(other)]
+    ends = [done.status for done in recording.events() if isinstance(done, Done)]
+    assert ends == [1] * len(list(recording.submits()))
+    assert {call.request for call in calls(recording)} == {call.request for call in calls(other)}
     whole = [event for event in recording.events() if isinstance(event, JobTime)]
     assert [(event.submit, event.job) for event in whole] == [(one.number, WHOLE_SUBMIT) for one in recording.submits()]
     assert all(event.duration > 0 for event in whole)
@@ -88,19 +88,19 @@ def test_a_model_s_recording_is_that_of_the_virtual_node(run: Run, relayed: Rela
 
 
 def test_fuzzed_calls_get_the_kernel_s_answers(relayed: Relayed) -> None:
-    found, _ = relayed(sys.executable, FUZZER, "1", "4000")
+    found, _ = relayed(sys.executable, FUZZER, "1", "3000", options=(NO_JOBS,))
     assert (found.code, found.err) == (0, "")
 
 
 def test_many_clients_at_once(relayed: Relayed) -> None:
     one = f"{sys.executable} {FUZZER} $n 400 >/dev/null || echo $n"
-    found, recording = relayed("sh", "-c", f"for n in 1 2 3; do {one} & done; wait")
+    found, recording = relayed("sh", "-c", f"for n in 1 2 3; do {one} & done; wait", options=(NO_JOBS,))
     assert (found.code, found.out, found.err) == (0, "", "")
     assert len({call.process for call in calls(recording)}) == 3
 
 
 def test_buffers_own_memory_and_fences_pass_between_processes(relayed: Relayed) -> None:
-    found, recording = relayed(python=STRANGER + TWO_PROCESSES + OWN_MEMORY + FENCES)
+    found, recording = relayed(python=STRANGER + TWO_PROCESSES + OWN_MEMORY + FENCES, options=(NO_JOBS,))
     assert (found.code, found.err) == (0, "")
     assert found.out.splitlines() == ["0 shared", "77", "2", "EPERM", "[1, 1, 1, 1]", "True"]
 
@@ -127,7 +127,7 @@ print(what, seconds > 0.35)
 
 def test_a_hang_is_recorded_with_what_the_log_says(relayed: Relayed) -> None:
     script = "for number in range(3):\n    print(submit(), prepare(50)[0])\n"
-    found, recording = relayed(str(ROOT), python=CLIENT + script, options=("hang@2",))
+    found, recording = relayed(str(ROOT), python=CLIENT + script, options=(NO_JOBS, "hang@2"))
     assert (found.code, found.out, found.err) == (0, "0 done\n" * 3, "")
     assert [event.status for event in recording.events() if isinstance(event, Done)] == [1, -125, 1]
     texts = [event.text for event in recording.events() if isinstance(event, Message) and event.origin == "kernel"]
@@ -145,7 +145,7 @@ def test_memory_of_the_program_s_own_is_recorded_as_jobs_find_it(relayed: Relaye
 room[100:104] = b"mine"
 wait(fd, submit(fd, handle, 0)[0])
 """
-    found, recording = relayed(python=STRANGER + OWN_MEMORY.split("if os.fork")[0] + script)
+    found, recording = relayed(python=STRANGER + OWN_MEMORY.split("if os.fork")[0] + script, options=(NO_JOBS,))
     assert (found.code, found.out, found.err) == (0, "77\n", "")
     pinning, *_ = [call for call in calls(recording) if name_of(call) == "ETNAVIV_GEM_USERPTR"]
     assert pinning.unseen
