@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from hornito.errors import BadInput
 from hornito.trace.copies import Copies
-from hornito.trace.records import BufferEntry, Call, Digest, Done, Event, Message, Reloc, Submit, Written
+from hornito.trace.records import BufferEntry, Call, Digest, Done, Event, JobTime, Message, Reloc, Submit, Written
 from hornito.trace.snapshots import Snapshot
 from hornito.trace.watched_call import WatchedCall
 from hornito.trace.writer import Build, Keeper
@@ -43,11 +43,13 @@ class Begun:
 
 @dataclass(frozen=True)
 class Ended:
-    """A job has ended. ``after``: what a buffer of the table holds now, by its number."""
+    """A submit has ended. ``after``: what a buffer of the table holds now, by its number; ``times``: of each job its
+    number (or WHOLE_SUBMIT), unit, start and duration, as ``JobTime`` has them."""
 
     time: int
     status: int
     after: dict[int, Snapshot] = field(default_factory=dict)
+    times: tuple[tuple[int, str, int, int], ...] = ()
 
 
 @dataclass
@@ -149,10 +151,11 @@ class _DoneToKeep:
     def snapshots(self) -> Iterator[Snapshot]:
         return iter(self.ended.after.values())
 
-    def __call__(self, keeper: Keeper) -> Event:
+    def __call__(self, keeper: Keeper) -> tuple[Event, ...]:
         ended = self.ended
         written = tuple(Written(buffer, after.extents(keeper)) for buffer, after in sorted(ended.after.items()))
-        return Done(self.number, ended.time, ended.status, written)
+        times = (JobTime(self.number, *time) for time in ended.times)
+        return Done(self.number, ended.time, ended.status, written), *times
 
 
 class Writer(Protocol):

@@ -34,6 +34,7 @@ class _Ended:
         self._device = device
         self._time = time
         self._status = SIGNALLED if job.error is None else _KILLED
+        self._job = job
 
     def look(self, until: Until) -> Ended | None:
         """As ``Ending.look``."""
@@ -45,7 +46,7 @@ class _Ended:
                     return None
             self._device.ended_unseen.discard(self)
         after = {number: snapshot for number, snapshot in self.after.items() if snapshot is not None}
-        return Ended(self._time, self._status, after)
+        return Ended(self._time, self._status, after, _times(self._job))
 
     def look_at(self, buffers: set[Buffer]) -> None:
         """Somebody is about to write these. ``looking`` is held."""
@@ -157,3 +158,8 @@ class RecordedDevice(RecordedCalls[OpenFile]):
 
     def _memory(self, buffer: Buffer) -> FileMemory:
         return FileMemory(self._fd, buffer.offset, buffer.size)
+
+
+def _times(job: Job) -> tuple[tuple[int, str, int, int], ...]:
+    spans = () if job.timeline is None else job.timeline.spans
+    return tuple((span.job, span.unit, round(span.start * 1e9), round(span.seconds * 1e9)) for span in spans)

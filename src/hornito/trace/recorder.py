@@ -72,7 +72,11 @@ class Recorder:
 
     def now(self) -> int:
         """ns on the recording's clock."""
-        return self._clock() - self._start
+        return self.at(self._clock())
+
+    def at(self, time: int) -> int:
+        """The same for what ``clock`` gave."""
+        return time - self._start
 
     # Calls.
 

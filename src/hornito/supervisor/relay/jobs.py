@@ -234,7 +234,7 @@ class Jobs:
             self._granted = job, now + _GRANT
             written = (use for other in self._running for use in other.uses if use.flags & SubmitBoFlag.WRITE)
             job.busy = frozenset(use.buffer.identity for use in written if use.buffer is not None)
-            self._watcher.prepares(job)
+            self._show(self._watcher.prepares, job)
             job.is_ready = True
             job.ready.happen()
 
@@ -242,16 +242,26 @@ class Jobs:
         self._running.remove(job)
         job.status, job.ended = self._result(job)
         self._kernel.close(job.sync_fd)
+        for use in job.uses:
+            if use.buffer is not None and use.flags & SubmitBoFlag.WRITE:
+                use.buffer.device_wrote()
         if self.logged is not None:
             try:
                 for line in self._kernel.messages(job.file.fd):
                     self.logged(line)
             except OSError:
                 _log.debug("the kernel's log can't be read", exc_info=True)
-        self._watcher.ended(job)
+        self._show(self._watcher.ended, job)
         with self._lock:
             self._unsettled.remove(job)
         job.settled.happen()
+
+    @staticmethod
+    def _show(look: Callable[[RelayedJob], None], job: RelayedJob) -> None:
+        try:
+            look(job)
+        except Exception:  # to look on is a help; no call may wait for ever because of it
+            _log.exception("a job could not be watched")
 
     def _result(self, job: RelayedJob) -> tuple[int, int]:
         fence = SyncFenceInfo()
