@@ -17,18 +17,12 @@ _AHEAD = 24 << 20  # bytes that are made ready before they are needed
 _STEP = 2 << 20  # bytes made ready at once
 _POPULATE_WRITE = 23  # MADV_POPULATE_WRITE, since Linux 5.14
 
-SMALL = 1 << 14  # bytes: to let other threads run meanwhile takes longer than to copy them
-
-# PyDLL keeps Python's lock.
-_move_small, _move_large = ctypes.PyDLL(None).memmove, ctypes.CDLL(None).memmove
-_move_small.argtypes = _move_large.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-_move_small.restype = _move_large.restype = None
+# PyDLL keeps Python's lock: to let go of it for each piece costs more than the copy.
+_move = ctypes.PyDLL(None).memmove
+_move.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+_move.restype = None
 _advise = ctypes.CDLL(None).madvise
 _advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-
-
-def _move(target: int, source: int, length: int) -> None:
-    (_move_small if length <= SMALL else _move_large)(target, source, length)
 
 
 class Copy(Protocol):

@@ -13,20 +13,19 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hornito.trace.copies import SMALL, Copies, Copy, OwnCopies
+from hornito.trace.copies import Copies, Copy, OwnCopies
 from hornito.trace.records import Digest, Extent
 from hornito.trace.writer import Keeper
 
-PIECE = 1 << 18  # bytes: what changes is kept in pieces of this size
+PIECE = 1 << 19  # bytes: what changes is kept in pieces of this size
 MOST_KEPT = 512 << 20  # bytes of buffers whose last state is remembered
 
 _ZEROS = np.zeros(PIECE, np.uint8)
 _ZEROS_AT = int(_ZEROS.ctypes.data)
-# PyDLL keeps Python's lock: to let go of it for a small piece costs more than the comparison. For a large one another
-# thread must not wait, which may have a call to answer.
-_compare_small, _compare_large = ctypes.PyDLL(None).memcmp, ctypes.CDLL(None).memcmp
-_compare_small.argtypes = _compare_large.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-_compare_small.restype = _compare_large.restype = ctypes.c_int
+# PyDLL keeps Python's lock: to let go of it for each piece, and to wait for it again, costs more than the comparison.
+_compare = ctypes.PyDLL(None).memcmp
+_compare.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+_compare.restype = ctypes.c_int
 
 
 class Memory(Protocol):
@@ -154,8 +153,7 @@ class _Watched:
 
     def _compared(self) -> Snapshot:
         parts = self._parts
-        compare = _compare_small if self.size <= SMALL else _compare_large
-        changed = [number for number, (at, last, length) in enumerate(parts) if compare(at, last, length)]
+        changed = [number for number, (at, last, length) in enumerate(parts) if _compare(at, last, length)]
         if not changed:
             return self.snapshot
         for number, copy in [(number, self._copies.copy(parts[number][0], parts[number][2])) for number in changed]:

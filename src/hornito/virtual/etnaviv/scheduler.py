@@ -94,6 +94,7 @@ class Scheduler:
         self._look = Look()
         self._completed = 0  # the newest fence of a job that ended well
         self._running: Timeline | None = None
+        self._apart = False  # the executor has been told that this thread works beside it
 
     def submit(self, job: Job, ended: Callable[[Job], None]) -> None:
         """Let ``job`` run after all before it; ``ended`` is then called in the worker's thread. It must not raise."""
@@ -150,6 +151,9 @@ class Scheduler:
         space.written()
         try:
             if isinstance(executor, ElsewhereExecutor):
+                if not self._apart:
+                    executor.keep_apart()
+                    self._apart = True
                 executor.run_beside(
                     space, job.stream, timeline, lambda hurry: self._tell(lambda job: watcher.runs(job, hurry), job)
                 )

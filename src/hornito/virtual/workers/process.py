@@ -88,6 +88,7 @@ class ProcessExecutor:
         self._spaces: weakref.WeakValueDictionary[int, ProcessSpace] = weakref.WeakValueDictionary()
         self._next_space = 1
         self._runs = 0
+        self._processors: set[int] = set()  # of the process, if it has any of its own
         state_fd = os.memfd_create("hornito-worker-state", os.MFD_CLOEXEC)
         os.ftruncate(state_fd, STATE_BYTES)
         self._link = _Link(state_fd)
@@ -150,6 +151,23 @@ class ProcessExecutor:
         if "failure" in answer:
             raise RuntimeError(answer["failure"])
 
+    def keep_apart(self) -> None:
+        """Give the process and the calling thread different processors, as far as there are several. Else the system
+        likes to start a job on its caller's, which then has to wait for what is done beside it."""
+        allowed = sorted(os.sched_getaffinity(0))
+        half = (len(allowed) + 1) // 2
+        if half == len(allowed):
+            return
+        self._processors = set(allowed[:half])
+        with contextlib.suppress(OSError):  # it is no more than a help
+            os.sched_setaffinity(0, allowed[half:])
+        self._place()
+
+    def _place(self) -> None:
+        if self._processors and self.pid is not None:
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(self.pid, self._processors)
+
     def ask(self, message: Message, run: int = 0, beside: Beside | None = None) -> dict[str, Any]:
         """The worker's answer. A process that has died is replaced; but if it died during run number ``run``, that is
         over. ``beside`` is done before the answer is waited for. Raises Died, Stopped, DeviceError."""
@@ -203,6 +221,7 @@ class ProcessExecutor:
             theirs.close()
         link.peer = ours
         self._ready = False
+        self._place()
 
     def _connect(self) -> socket.socket:
         """The socket of a process that is ready and has all mappings. Raises Closed if it dies before, DeviceError."""
