@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Parameters of the network, one convolution: size, inputs, outputs, kernel, stride, same, relu, depthwise, "
         "input_zero, weight_zero, output_zero, input_scale, weight_scale, output_scale. Those with several values are "
-        "studied, one or two of them; the others have the value that is given."
+        "studied, one or two of them; the others have the value that is given. Options stand before or behind them all."
     )
     parser.add_argument(
         "study", metavar="PARAM=VALUES", nargs="+", help="1..16, 8..64/8 (in steps), 1,2,4; or one value, to have that"
