@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hornito.trace.study import Question, Study
 
 _SHOWN = 8  # values of a field without a relation
-_MOST_LISTED = 12  # values of a parameter in one line
+_MOST_LISTED = 16  # values of a parameter in one line
 _NEAR = 4 / 3  # a field is nearly full if it holds no more than so many times what was seen there
 Pair = tuple[Fraction, ...]
 
