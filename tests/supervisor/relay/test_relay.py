@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hornito.examples import builtin_model
-from hornito.trace.calls import name_of
+from hornito.trace.calls import name_of, texts
 from hornito.trace.load import load
 from hornito.trace.records import WHOLE_SUBMIT, Call, Done, JobTime, Message, Recording
 from tests.supervisor.conftest import Run
@@ -79,6 +79,8 @@ def test_a_model_s_recording_is_that_of_the_virtual_node(run: Run, relayed: Rela
     assert np.array_equal(np.load(tmp_path / "relayed.npy"), np.load(tmp_path / "x.out.npy"))
     ends = [done.status for done in recording.events() if isinstance(done, Done)]
     assert ends == [1] * len(list(recording.submits()))
+    names = {texts(call, recording.more).get("name") for call in calls(recording)} - {None}
+    assert names == {"etnaviv"}
     assert {call.request for call in calls(recording)} == {call.request for call in calls(other)}
     whole = [event for event in recording.events() if isinstance(event, JobTime)]
     assert [(event.submit, event.job) for event in whole] == [(one.number, WHOLE_SUBMIT) for one in recording.submits()]
