@@ -169,3 +169,12 @@ def test_mobilenet_by_mesa_s_delegate_is_what_it_is_on_the_virtual_node(
     other = run(*client, options=("--trace", str(tmp_path / "other.trace")), timeout=300)
     assert found.out == other.out
     assert_no_difference(recording, load(tmp_path / "other.trace"))
+
+
+def test_nothing_stays_of_clients_that_were_killed(relayed: Relayed) -> None:
+    mortal = str(ROOT / "tests" / "supervisor" / "mortal.py")
+    found, _ = relayed(sys.executable, mortal, "1", "25", options=(NO_JOBS,))
+    assert (found.code, found.err) == (0, "")
+    _, before, threads, _, after, threads_after, *memory = found.out.split()
+    assert memory == ["memory:", "free"] and threads == threads_after
+    assert int(after) <= int(before)
