@@ -171,10 +171,16 @@ def test_mobilenet_by_mesa_s_delegate_is_what_it_is_on_the_virtual_node(
     assert_no_difference(recording, load(tmp_path / "other.trace"))
 
 
-def test_nothing_stays_of_clients_that_were_killed(relayed: Relayed) -> None:
-    mortal = str(ROOT / "tests" / "supervisor" / "mortal.py")
-    found, _ = relayed(sys.executable, mortal, "1", "25", options=(NO_JOBS,))
-    assert (found.code, found.err) == (0, "")
-    _, before, threads, _, after, threads_after, *memory = found.out.split()
-    assert memory == ["memory:", "free"] and threads == threads_after
-    assert int(after) <= int(before)
+def test_clients_that_are_killed_keep_nobody_waiting(relayed: Relayed) -> None:
+    script = """
+import random, subprocess
+chance = random.Random(1)
+for seed in range(4):
+    victim = subprocess.Popen([sys.executable, sys.argv[2], str(seed), "100000"], stdout=subprocess.DEVNULL)
+    time.sleep(chance.uniform(0.05, 0.3))
+    victim.kill()
+    victim.wait()
+    print(submit(), prepare(20)[0])
+"""
+    found, _ = relayed(str(ROOT), FUZZER, python=CLIENT + script, options=(NO_JOBS,))
+    assert (found.code, found.out, found.err) == (0, "0 done\n" * 4, "")
