@@ -170,9 +170,9 @@ class Dense:
     @classmethod
     def pack(cls, weights: Weights, shape: KernelShape) -> "Dense":
         taps, size = shape.rows * shape.columns, matrix.group()
-        used: NDArray[np.bool_] = np.zeros((shape.planes, taps), np.bool_)
-        planes, tap = np.divmod(weights.places, taps)
-        used[planes, tap] = True
+        found = np.zeros((shape.planes, taps), np.uint8)
+        packed.mark(weights.places, taps, found)
+        used = found.view(np.bool_)
         # Planes of which the same taps matter side by side: what no plane of a lane has a weight for is left out. A
         # stride of 2 that was made a kernel of 2x2 on four times the planes is all zeros in 7 places of 16.
         order = np.arange(shape.planes)
@@ -195,15 +195,14 @@ class Dense:
         if size == BYTES and (low < INT8.min or high > INT8.max):
             each = high - INT8.max if high > INT8.max else low - INT8.min
         rows = matrix.tile_rows() if shape.outputs > FEW else 1
-        table = np.full((-(-shape.outputs // rows), len(group), rows, size), -each, np.int16)
-        packed.fill_dense(weights.outputs, weights.places, weights.values, (taps, each), lane_of, numbers, table)
         kind = np.int8 if size == BYTES else np.int16
+        table = np.full((-(-shape.outputs // rows), len(group), rows, size), -each, kind)
+        packed.fill_dense(table, weights.outputs, weights.places, weights.values, (taps, each), lane_of, numbers)
         ones = np.ones((len(group), size), kind).view(np.int32)[:, 0]
         members = np.full(groups * size, -1, np.int64)
         members[: len(order)] = order
         places = np.column_stack((group, *np.divmod(tap, shape.columns)))
-        factors = table.astype(kind, copy=False).view(np.int32)[..., 0]
-        return cls(shape.outputs, members, places, factors, ones, each)
+        return cls(shape.outputs, members, places, table.view(np.int32)[..., 0], ones, each)
 
     @property
     def nbytes(self) -> int:

@@ -312,11 +312,22 @@ def convolve_sparse(  # type: ignore[no-untyped-def]
     return worst
 
 
+@kernel("void(int32[::1], int64, uint8[:,::1])", tiles=True)
+def mark(places, taps, used):  # type: ignore[no-untyped-def]
+    """Set used[plane, tap] wherever there is a weight."""
+    for i in range(len(places)):
+        plane = places[i] // taps
+        used[plane, places[i] - plane * taps] = 1
+
+
 @kernel(
-    "void(int64[:], int32[::1], int16[::1], UniTuple(int64, 2), int64[::1], int64[:,::1], int16[:,:,:,::1])",
+    *(
+        f"void({kind}[:,:,:,::1], int64[:], int32[::1], int16[::1], UniTuple(int64, 2), int64[::1], int64[:,::1])"
+        for kind in ("int8", "int16")
+    ),
     tiles=True,
 )
-def fill_dense(outputs, places, weights, form, lane_of, numbers, table):  # type: ignore[no-untyped-def]
+def fill_dense(table, outputs, places, weights, form, lane_of, numbers):  # type: ignore[no-untyped-def]
     """Put each weight where ``convolve_dense`` looks for it: block of outputs, place, output, integer of the lane.
 
     form: taps of a plane, and what is subtracted. lane_of: where a plane lies in the order. numbers: the place of each
