@@ -58,7 +58,7 @@ def arithmetic() -> str:
 
 
 def yardstick(entries: Sequence[Entry], here: str, path: str) -> Yardstick | None:
-    """The entry of this processor, this path's if it has one; else the slowest of those that took this path; or None."""
+    """The entry of this processor, this path's if there is one; else the slowest of this path's; or None."""
     alike = [entry for entry in entries if entry.arithmetic == path]
     for entry in (*alike, *entries):
         if entry.processor == here:
