@@ -88,7 +88,7 @@ def test_what_was_compiled_once_is_loaded_without_numba(tmp_path: Path) -> None:
     assert [python(code, HORNITO_CACHE=str(tmp_path)) for _ in range(2)] == ["True\n", "False\n"]
 
 
-@pytest.mark.parametrize("way", [1, 2, 4], ids=["16-bit integers", "shorter vectors", "floats"])
+@pytest.mark.parametrize("way", [2, 4, 5], ids=["shorter vectors", "16-bit integers", "floats"])
 def test_every_way_to_multiply_is_exact(way: int, tmp_path: Path) -> None:
     wanted = matrix._WAYS[way : way + 1]
     if not all(matrix._features().issuperset(one.features) for one in wanted):
