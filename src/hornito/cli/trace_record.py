@@ -73,13 +73,14 @@ class _Node:
 def _relayed(node: _Node, command: Sequence[str], trace: str) -> Iterator["Served[Any]"]:
     from hornito.supervisor.relay.device import RelayedDevice
     from hornito.supervisor.relay.files import NodeByNumber
-    from hornito.trace.recorded_calls import recording
-    from hornito.trace.recorded_relay import RecordedRelay
+    from hornito.trace.recorded_relay import recorded_node
     from hornito.uapi.kernel import RealKernel
 
     device = RelayedDevice(RealKernel(), NodeByNumber(node.path))
-    with recording(trace, node.chip, command, f"hornito {__version__}") as recorder, contextlib.closing(device):
-        yield RecordedRelay(device, recorder)
+    with recorded_node(device, trace, node.chip, command, f"hornito {__version__}") as recorded:
+        yield recorded
+    if not device.opened:
+        remark(f"{node.path}: the program never used it; {trace} has no calls")
 
 
 def _find_node(name: str) -> _Node:

@@ -3,18 +3,29 @@
 its fence has signalled, before the clients that wait for it are answered.
 """
 
+import contextlib
 import logging
+from collections.abc import Iterator, Sequence
 
 from hornito.supervisor.relay.buffers import Buffer
 from hornito.supervisor.relay.device import RelayedDevice
 from hornito.supervisor.relay.files import RelayedFile
 from hornito.supervisor.relay.jobs import RelayedJob, Use
-from hornito.trace.recorded_calls import RecordedCalls
+from hornito.trace.recorded_calls import RecordedCalls, recording
 from hornito.trace.recorder import Begun, Ended, Placed, Recorder, writes
 from hornito.trace.records import WHOLE_SUBMIT
 from hornito.trace.snapshots import Snapshot, Snapshots
 
 _log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def recorded_node(
+    device: RelayedDevice, path: str, chip: str, program: Sequence[str], by: str
+) -> "Iterator[RecordedRelay]":
+    """``device``, recorded as ``recording`` does, and closed when the block ends."""
+    with recording(path, chip, program, by) as recorder, contextlib.closing(device):
+        yield RecordedRelay(device, recorder)
 
 
 class RecordedRelay(RecordedCalls[RelayedFile]):
