@@ -17,13 +17,23 @@ from hornito.compiler.weights import Kernels
 from hornito.hardware import coefficients_v8 as facts
 
 
-def encode(kernels: Kernels, superblocks: int, input_zero_point: int, depthwise: bool, cores: int) -> Coefficients:
-    """Pack ``kernels`` for ``cores`` NN cores. ``depthwise``: each kernel sees its own plane alone."""
+@dataclass(frozen=True)
+class BlobShape:
+    """What the blob depends on beside the kernels. ``depthwise``: each kernel sees its own plane alone;
+    ``by_residual``: the shortest codes go to what is coded most often, not, as the reference driver's, to the
+    commonest weights."""
+
+    superblocks: int
+    depthwise: bool
+    by_residual: bool = False
+
+
+def encode(kernels: Kernels, shape: BlobShape, input_zero_point: int, cores: int) -> Coefficients:
+    """Pack ``kernels`` for ``cores`` NN cores."""
     used = min(kernels.count, cores)
-    values = kernels.values if depthwise else kernels.written_out()
-    symbol_map = _symbol_map(values)
+    depthwise, superblocks = shape.depthwise, shape.superblocks
+    residuals, symbol_map = _coded(kernels, shape)
     table = _code_table(symbol_map)
-    residuals = (values - np.uint8(kernels.zero)).reshape(kernels.count, -1)  # modulo 256
     blocks = ceil_div(residuals.shape[1], facts.BLOCK)
     padded = np.zeros((kernels.count, blocks, facts.BLOCK), np.uint8)
     padded.reshape(kernels.count, -1)[:, : residuals.shape[1]] = residuals
@@ -49,12 +59,19 @@ def encode(kernels: Kernels, superblocks: int, input_zero_point: int, depthwise:
     return Coefficients(blob, 0, len(blob))
 
 
-def measure(kernels: Kernels, superblocks: int, depthwise: bool, cores: int) -> Size:
+def _coded(kernels: Kernels, shape: BlobShape) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
+    """What is coded of each kernel, and the class of each symbol."""
+    values = kernels.values if shape.depthwise else kernels.written_out()
+    residuals = (values - np.uint8(kernels.zero)).reshape(kernels.count, -1)  # modulo 256
+    return residuals, _symbols_by_residual(residuals) if shape.by_residual else _symbol_map(values)
+
+
+def measure(kernels: Kernels, shape: BlobShape, cores: int) -> Size:
     """What ``encode`` would give, counted without packing."""
     used = min(kernels.count, cores)
-    values = kernels.values if depthwise else kernels.written_out()
-    table = _code_table(_symbol_map(values))
-    residuals = (values - np.uint8(kernels.zero)).reshape(kernels.count, -1)
+    depthwise, superblocks = shape.depthwise, shape.superblocks
+    residuals, symbol_map = _coded(kernels, shape)
+    table = _code_table(symbol_map)
     lengths = facts.FIRST_BITS + table.second_bits + table.third_bits
     padding = -residuals.shape[1] % facts.BLOCK
     each = lengths[residuals].sum(axis=1) + padding * int(lengths[0])
@@ -104,16 +121,34 @@ def _share(core: int, block: int, outputs: int, used: int, superblocks: int, ful
     return each + (core < more), core * each + min(core, more)
 
 
+_CLASSES, _COUNTED_CLASSES = (
+    np.array([class_of(byte) for byte in range(256)]) for class_of in (facts.byte_class, facts.histogram_class)
+)
+
+
 def _symbol_map(values: NDArray[np.uint8]) -> tuple[int, ...]:
     """The class of each symbol, the commonest first, counted over the raw weights as the reference driver does."""
-    count = [0] * facts.CLASSES
-    for byte, number in enumerate(np.bincount(values.ravel(), minlength=256)):
-        count[facts.histogram_class(byte)] += int(number)
+    number = np.bincount(values.ravel(), minlength=256)
+    count = np.bincount(_COUNTED_CLASSES, number, minlength=facts.CLASSES).tolist()
     order = list(range(facts.CLASSES))
     for a, b in facts.SORTING_NETWORK:
         if count[order[a]] < count[order[b]]:
             order[a], order[b] = order[b], order[a]
     return tuple(order)
+
+
+def _symbols_by_residual(residuals: NDArray[np.uint8]) -> tuple[int, ...]:
+    """The class of each symbol, the commonest first, counted over what is coded."""
+    number = np.bincount(residuals.ravel(), minlength=256)
+    count = np.bincount(_CLASSES, number, minlength=facts.CLASSES)
+    return tuple(int(each) for each in np.argsort(-count, kind="stable"))
+
+
+# Where a byte's code has its parts, each with its length behind it.
+_FIRST = (1 << facts.FIRST_BITS) - 1
+_THIRD_BITS, _LENGTH_BITS = 8, 4
+_SECOND_AT = facts.FIRST_BITS
+_THIRD_AT = _SECOND_AT + facts.SECOND_BITS + _LENGTH_BITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +160,13 @@ class _CodeTable:
     second_bits: NDArray[np.int64]
     third: NDArray[np.int64]
     third_bits: NDArray[np.int64]
+
+    @functools.cached_property
+    def packed(self) -> NDArray[np.uint32]:
+        """All of it in one number for each byte."""
+        found = self.first | self.second << _SECOND_AT | self.second_bits << (_SECOND_AT + facts.SECOND_BITS)
+        found |= self.third << _THIRD_AT | self.third_bits << (_THIRD_AT + _THIRD_BITS)
+        return found.astype(np.uint32)
 
 
 @functools.lru_cache(maxsize=64)
@@ -160,23 +202,20 @@ def _encode_bytes(content: NDArray[np.uint8], table: _CodeTable) -> tuple[NDArra
         content = np.append(content, np.uint8(0))
     pairs = len(content) // 2
     steps = pairs + facts.END_PAIRS
-
-    def late(values: NDArray[np.int64], lag: int, fill: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The two bytes' values of each step, of the pair ``lag`` steps ago."""
-        table_of = np.full((2, steps), fill, np.int64)
-        table_of[:, lag : lag + pairs] = values[content].reshape(-1, 2).T
-        return table_of[0], table_of[1]
-
-    first_a, first_b = late(table.first, 0, facts.END_MARK_ADDED if added else 0)
-    value = first_a | first_b << facts.FIRST_BITS
-    bits = np.full(steps, 2 * facts.FIRST_BITS)
-    for parts, lengths, lag in (
-        (table.second, table.second_bits, facts.PAIR_LAG),
-        (table.third, table.third_bits, 2 * facts.PAIR_LAG),
-    ):
-        for part, length in zip(late(parts, lag), late(lengths, lag), strict=True):
-            value |= part << bits
-            bits += length
-    ends = np.cumsum(bits)
+    codes = table.packed[content]
+    a, b = codes[0::2], codes[1::2]
+    mark = facts.END_MARK_ADDED if added else 0
+    value = np.full(steps, mark | mark << facts.FIRST_BITS, np.uint32)
+    value[:pairs] = a & _FIRST | (b & _FIRST) << facts.FIRST_BITS
+    bits = np.full(steps, 2 * facts.FIRST_BITS, np.uint32)
+    parts = ((_SECOND_AT, facts.SECOND_BITS, facts.PAIR_LAG), (_THIRD_AT, _THIRD_BITS, 2 * facts.PAIR_LAG))
+    for begin, width, lag in parts:
+        part, length = (1 << width) - 1, (1 << _LENGTH_BITS) - 1
+        length_a, length_b = a >> (begin + width) & length, b >> (begin + width) & length
+        both = a >> begin & part | (b >> begin & part) << length_a
+        here = slice(lag, lag + pairs)
+        value[here] |= both << bits[here]
+        bits[here] += length_a + length_b
+    ends = np.cumsum(bits, dtype=np.int64)
     size = int(ends[-1])
     return scatter(ends - bits, value, -(-size // (8 * facts.ALIGNMENT)) * facts.ALIGNMENT), size

@@ -7,9 +7,10 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from hornito.supervisor.relay.buffers import Buffer, ClientMemory, DeviceBuffer
+from hornito.supervisor.relay.buffers import Buffer, ClientMemory, DeviceBuffer, Handle
 from hornito.supervisor.served import ServedCaller
 from hornito.uapi.drm import PRIME_HANDLE_TO_FD
 from hornito.uapi.etnaviv import GemUserPtr
@@ -31,21 +32,31 @@ class Recognition(Protocol):
 
 
 class NodeByNumber:
-    """Recognises the node at ``path`` by its device number. Raises OSError for what is no character device."""
+    """Recognises the node at ``path``, and other nodes of the same device (Linux makes a primary one too), by their
+    device numbers. Raises OSError for what is no character device."""
 
-    def __init__(self, path: str) -> None:
-        status = os.stat(path)
-        if not stat.S_ISCHR(status.st_mode):
+    def __init__(self, path: str, sysfs: Path = Path("/sys")) -> None:
+        number = _number(os.stat(path))
+        if number is None:
             raise OSError(f"{path} is no device")
-        self._number = status.st_rdev
+        self._numbers = {number}
+        minors = sysfs / "dev" / "char" / f"{os.major(number)}:{os.minor(number)}" / "device" / "drm"
+        for minor in minors.glob("*/dev"):
+            with contextlib.suppress(OSError, ValueError):
+                major, _, rest = minor.read_text(encoding="ascii").partition(":")
+                self._numbers.add(os.makedev(int(major), int(rest)))
 
     def is_node(self, place: str) -> bool:
-        status = os.stat(place)
-        return stat.S_ISCHR(status.st_mode) and status.st_rdev == self._number
+        return _number(os.stat(place)) in self._numbers
 
     def is_shared(self, place: str) -> bool:
         link = os.readlink(place)
         return link == _SYNC_FILE or link.startswith(_DMA_BUF)
+
+
+def _number(status: os.stat_result) -> int | None:
+    """The device number of a character device."""
+    return status.st_rdev if stat.S_ISCHR(status.st_mode) else None
 
 
 @dataclass(frozen=True)
@@ -57,9 +68,9 @@ class _Unseen:
     pointer: int
     sent: GemUserPtr
 
-    def memory(self) -> ClientMemory:
+    def memory(self, handle: Handle) -> ClientMemory:
         """What it made a buffer of."""
-        return ClientMemory(self.process, self.sent.user_ptr, self.sent.user_size)
+        return ClientMemory(handle, self.process, self.sent.user_ptr, self.sent.user_size)
 
     def handle(self) -> int:
         """What came of it: 0 if it has not returned yet, failed, or something else lies there by now."""
@@ -100,7 +111,7 @@ class RelayedFile:
         """It has a buffer of so many bytes now, rounded up to pages; nothing happens if the handle is known."""
         if handle not in self._buffers:
             size = -(-size // _PAGE) * _PAGE
-            self._buffers[handle] = DeviceBuffer(self._kernel, self.fd, handle, size, flags)
+            self._buffers[handle] = DeviceBuffer(self._handle(handle), size, flags)
 
     def known(self, handle: int) -> Buffer | None:
         """What that handle means, as far as we have seen."""
@@ -121,7 +132,7 @@ class RelayedFile:
     def drop(self, handle: int) -> Buffer | None:
         """It has that buffer no longer."""
         found = self._buffers.pop(handle, None)
-        if isinstance(found, DeviceBuffer):
+        if found is not None:
             found.closed = True
         return found
 
@@ -144,7 +155,7 @@ class RelayedFile:
             handle = unseen.handle()
             if handle:
                 among.remove(unseen)
-                self._buffers[handle] = unseen.memory()
+                self._buffers[handle] = unseen.memory(self._handle(handle))
 
     def _identify(self, handle: int) -> None:
         """Ask the kernel what it is. Raises OSError."""
@@ -157,6 +168,9 @@ class RelayedFile:
         likely = [unseen for unseen in self._nameless if unseen.sent.user_size == size]
         if len(likely) == 1:
             self._nameless.remove(likely[0])
-            self._buffers[handle] = likely[0].memory()
+            self._buffers[handle] = likely[0].memory(self._handle(handle))
         else:
             self.add(handle, size)
+
+    def _handle(self, number: int) -> Handle:
+        return Handle(self._kernel, self.fd, number)
