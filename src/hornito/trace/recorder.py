@@ -22,7 +22,7 @@ from hornito.trace.watched_call import WatchedCall
 from hornito.uapi.etnaviv import SubmitBoFlag
 from hornito.uapi.ioctl import Struct
 
-_MOST = 100  # things in line, beyond which whoever adds one sees to all
+_MOST = 64  # things in line, beyond which whoever adds one sees to all
 
 Until = Callable[[], bool]
 
