@@ -50,7 +50,7 @@ class RecordedRelay(RecordedCalls[RelayedFile]):
         self._recorder.begun(job.key, Begun(job.stream, self._before.pop(job, nothing)))
 
     def ended(self, job: RelayedJob) -> None:
-        found = {number: self._take(use) for number, use in enumerate(job.uses) if writes(use.flags)}
+        found = {number: self._take(use, job.busy) for number, use in enumerate(job.uses) if writes(use.flags)}
         after = {number: snapshot for number, snapshot in found.items() if snapshot is not None}
         whole = (WHOLE_SUBMIT, "", 0, max(0, job.ended - job.started))
         self._recorder.ended(job.key, Ended(self._recorder.at(job.ended), job.status, after, (whole,)))
@@ -61,7 +61,7 @@ class RecordedRelay(RecordedCalls[RelayedFile]):
     def forgets(self, buffer: Buffer) -> None:
         self._snapshots.forget(buffer)
 
-    def _take(self, use: Use, busy: frozenset[int] = frozenset()) -> Snapshot | None:
+    def _take(self, use: Use, busy: frozenset[int]) -> Snapshot | None:
         """None where nobody knows what it holds."""
         if use.buffer is None or use.buffer.identity in busy:
             return None
