@@ -3,21 +3,27 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pytest
 
 from hornito.cli.main import main
 from hornito.compiler import Options, compile_graph
-from hornito.driver import Device, EtnavivDevice
+from hornito.driver import Device, EtnavivDevice, Loaded
 from hornito.examples import builtin_model
 from hornito.hardware.chips import find_chip
 from hornito.hardware.nn import KERNEL_ADDRESS_SHIFT
 from hornito.model import read_model
 from hornito.runtime import open_device
-from hornito.stream.annotate import NN
+from hornito.stream import Archive, BufferKind, Submission
+from hornito.stream.annotate import NN, triggers
+from hornito.stream.submission import moved_word
+from hornito.trace.bisection import run
+from hornito.trace.cuts import with_jobs
 from hornito.trace.load import load
 from hornito.trace.reader import open_trace
 from hornito.trace.recorder import Recorder
@@ -33,18 +39,80 @@ from tests.trace.samples import recorded as without_results
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory, cache_folder: Path) -> Path:
     """A recording of the built-in classifier, by our driver."""
-    path = tmp_path_factory.mktemp("recorded") / "F.trace"
+    return recorded(tmp_path_factory.mktemp("recorded") / "F.trace", archive().submissions)
+
+
+@pytest.fixture(scope="module")
+def thrifty(tmp_path_factory: pytest.TempPathFactory, cache_folder: Path) -> Path:
+    """A recording of its first part, in which all tensors between the jobs share two buffers."""
+    return recorded(tmp_path_factory.mktemp("recorded") / "T.trace", [sharing_two_buffers(archive().submissions[1])])
+
+
+def archive() -> Archive:
+    return compile_graph(read_model(builtin_model()), Options(find_chip("a311d"))).archive
+
+
+def recorded(path: Path, submissions: Sequence[Submission]) -> Path:
     recorder = Recorder(TraceWriter(path, Header("test", find_chip("a311d").name)))
     kernel = RecordedKernel(recorder, real=True)
     random = np.random.default_rng(1)
-    archive = compile_graph(read_model(builtin_model()), Options(find_chip("a311d"))).archive
     with EtnavivDevice(kernel, RENDER_NODE) as device:
-        for submission in archive.submissions:
+        for submission in submissions:
             shapes = [(port.tensor.shape, port.tensor.dtype) for port in submission.inputs]
             device.load(submission).run([random.integers(0, 256, shape).astype(dtype) for shape, dtype in shapes])
     kernel.inner.shutdown()
     recorder.close()
     return path
+
+
+def sharing_two_buffers(submission: Submission) -> Submission:
+    """Of a chain of jobs: what each writes lies where the one before the last wrote."""
+    ports = {port.buffer for port in (*submission.inputs, *submission.outputs)}
+    inner = [n for n, b in enumerate(submission.buffers) if b.kind is BufferKind.TENSOR and n not in ports]
+    shared = {number: inner[place % 2] for place, number in enumerate(inner)}
+    most = max(submission.buffers[number].size for number in inner)
+    buffers, moves = list(submission.buffers), []
+    contents = {n: buffer.data.copy() for n, buffer in enumerate(buffers) if buffer.data is not None}
+    for one in submission.relocations:
+        target = shared.get(one.target, one.target)
+        moves.append(dataclasses.replace(one, target=target))
+        if target != one.target:
+            words = contents[one.buffer].view("<u4")
+            distance = buffers[target].address - buffers[one.target].address
+            words[one.offset // 4] = moved_word(int(words[one.offset // 4]), distance, one.shift)
+    for number in shared.values():
+        buffers[number] = dataclasses.replace(buffers[number], size=most)
+    buffers = [dataclasses.replace(buffer, data=contents.get(n)) for n, buffer in enumerate(buffers)]
+    made = dataclasses.replace(submission, buffers=tuple(buffers), relocations=tuple(moves))
+    return made.moved([0x10000000 + 0x10000 * number for number in range(len(buffers))])
+
+
+class FlippedBit:
+    """A device in whose memory a bit of one buffer is always the other way round."""
+
+    def __init__(self, inner: Device, buffer: int, bit: int) -> None:
+        self._inner = inner
+        self._buffer = buffer
+        self._bit = bit
+        self.name, self.chip = "worn out", inner.chip
+        self.loads = 0
+
+    def load(self, submission: Submission) -> Loaded:
+        self.loads += 1
+        buffers = list(submission.buffers)
+        content = buffers[self._buffer].data
+        assert content is not None
+        content = content.copy()
+        content[self._bit // 8] ^= 1 << self._bit % 8
+        buffers[self._buffer] = dataclasses.replace(buffers[self._buffer], data=content)
+        return self._inner.load(dataclasses.replace(submission, buffers=tuple(buffers)))
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +179,77 @@ def test_flipped_bits_of_coefficients_are_found_at_their_job(path: Path, device:
             if verdict is not None:  # a weight's lowest bit may change nothing
                 found += 1
                 assert (verdict.submit, verdict.job, verdict.unit) == (submit, job, NN), verdict
+                assert (verdict.suspects, verdict.reference) == ((), "")  # nothing was written over
     assert found > len(jobs)
+
+
+def test_where_jobs_write_over_results_a_reference_tells_which_was_the_first(thrifty: Path, device: Device) -> None:
+    recording = open_trace(thrifty)
+    (submit,) = recording.submits()
+    seen = view(recording, submit)
+    found = 0
+    for _, job, address in jobs_of_nn(recording):
+        buffer = seen.submission.buffer_at(address)
+        assert buffer is not None
+        faulty = FlippedBit(device, buffer, 64 * 8 + 67 + 11 * job)
+        (alone,) = replay(recording, faulty)
+        if alone.same:  # a weight's lowest bit may change nothing
+            continue
+        found += 1
+        assert alone.job is not None
+        assert job in (alone.job, *alone.suspects)
+        faulty.loads = 0
+        (verdict,) = replay(recording, faulty, lambda: device)
+        assert (verdict.job, verdict.unit, verdict.suspects) == (job, NN, ())
+        assert faulty.loads <= 2 + math.ceil(math.log2(len(seen.jobs)))
+        if alone.suspects:
+            assert verdict.reference == device.name
+            written = [one.footprint.written for one in seen.job(job).descriptors]
+            difference = verdict.difference
+            assert difference is not None
+            assert any(one.start <= difference.address < one.end for one in written)
+            assert difference.recorded != difference.found
+    assert found >= 8
+
+
+def test_a_reference_that_does_not_do_what_was_recorded_is_of_no_use(thrifty: Path, device: Device) -> None:
+    """A bit of the recording's own coefficients: both devices do the same, and not what was recorded."""
+    recording = open_trace(thrifty)
+    submit, job, address = jobs_of_nn(recording)[2]
+    altered = changed(recording, submit, address, 64 * 8 + 67 + 11 * job)
+    (verdict,) = replay(altered, device, lambda: device)
+    assert not verdict.same and verdict.reference == ""
+    assert job in verdict.suspects
+    assert verdict.job is not None and verdict.job > job
+
+
+def test_jobs_whose_results_others_made_right_use_of_are_no_suspects(thrifty: Path, device: Device) -> None:
+    """The last job's result is altered; those before it led to what is still there, and right."""
+    recording = open_trace(thrifty)
+    (submit,) = recording.submits()
+    last = view(recording, submit).jobs[-1]
+    address = last.descriptors[0].footprint.written.start
+    (verdict,) = replay(changed(recording, submit.number, address, 3, after=True), device)
+    assert (verdict.job, verdict.suspects) == (last.number, ())
+
+
+def test_streams_are_cut_behind_any_job(thrifty: Path, device: Device) -> None:
+    """Jobs one by one, each on what those before it left, make what all together make."""
+    recording = open_trace(thrifty)
+    (submit,) = recording.submits()
+    seen = view(recording, submit)
+    tensors = [n for n, buffer in enumerate(seen.submission.buffers) if buffer.kind is BufferKind.TENSOR]
+    together = run(device, with_jobs(seen, 0, len(seen.jobs) - 1), tensors)
+    buffers = list(seen.submission.buffers)
+    for job in seen.jobs:
+        alone = with_jobs(seen, job.number, job.number)
+        assert [unit for unit, _ in triggers(alone.stream.tolist())] == [job.unit] * len(job.descriptors)
+        left = run(device, dataclasses.replace(alone, buffers=tuple(buffers)), tensors)
+        for number, content in zip(tensors, left, strict=True):
+            buffers[number] = dataclasses.replace(buffers[number], data=content)
+    assert all(np.array_equal(a, b) for a, b in zip(left, together, strict=True))
+    with pytest.raises(ValueError):
+        with_jobs(seen, 99, 100)
 
 
 def test_a_changed_result_is_found_where_it_is(path: Path, device: Device) -> None:
@@ -152,6 +290,20 @@ def test_the_command_line_says_which_job_and_which_byte(
     assert main(["trace", "replay", str(tmp_path / "B.trace"), "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["same"], told["submits"][-1]["job"]) == (False, job)
+
+
+def test_the_command_line_tells_who_is_in_question(
+    thrifty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = load(thrifty)
+    submit, job, address = jobs_of_nn(recording)[1]
+    save(changed(recording, submit, address, 64 * 8 + 67 + 11 * job), tmp_path / "B.trace")
+    for reference in ("none", "virtual"):
+        assert main(["trace", "replay", str(tmp_path / "B.trace"), "--reference", reference]) == 1
+        (line,) = capsys.readouterr().out.splitlines()
+        assert "; later jobs wrote over what job" in line and line.endswith(" left, so it may have begun with that")
+    assert main(["trace", "replay", str(tmp_path / "B.trace"), "--reference", "cpu"]) == 2
+    assert "--reference cpu: the CPU obeys no command streams" in capsys.readouterr().err
 
 
 def test_recordings_without_results_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], path: Path) -> None:

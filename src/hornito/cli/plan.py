@@ -2,6 +2,7 @@
 """``hornito plan``: which job of a model runs where, and what does it have to do?"""
 
 import argparse
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
     graph = read_model(find_model(options.model))
     chosen = plan_options(options)
     board = estimates.calibration(options, chosen.chip)
+    if board:
+        chosen = dataclasses.replace(chosen, timing=board.timing)
     compiled = estimate(make_plan(graph, chosen))
     if wanted:
         made = [estimates.estimated(estimates.demand_of_plan(compiled), chosen.chip, board)]
@@ -114,6 +117,8 @@ def _explain(options: argparse.Namespace) -> int:
     graph = read_model(find_model(options.model))
     chosen = plan_options(options)
     board = estimates.calibration(options, chosen.chip)
+    if board:
+        chosen = dataclasses.replace(chosen, timing=board.timing)
     found = explain(make_plan(graph, chosen), options.explain, board.timing if board else None)
     if options.json:
         print_json(found.as_json())

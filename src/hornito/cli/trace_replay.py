@@ -3,16 +3,20 @@
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hornito.cli.options import add_json, counted, print_json, remark
+from hornito.cli.progress import preparation
 from hornito.cli.trace_options import warn
 from hornito.errors import BadInput
 
 if TYPE_CHECKING:
+    from hornito.driver import Device
     from hornito.trace.replay import Verdict
 
 SAME, DIFFERENT = 0, 1
+VIRTUAL = "virtual"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,12 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="virtual (the default), /dev/dri/renderD128, hornito://HOST:PORT, hornito+unix:PATH",
     )
     parser.add_argument("--chip", metavar="NAME", help="whose recording it is, where the file does not say")
+    parser.add_argument(
+        "--reference",
+        metavar="NAME",
+        help="a device that tells which job was the first to differ, where later ones wrote over its results "
+        "(default: the virtual NPU, if that is not what is replayed on; none: do without)",
+    )
     parser.add_argument("--all", action="store_true", help="go on behind the first submit that differs")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    from hornito.cli.progress import preparation
     from hornito.runtime import open_device
     from hornito.trace.load import load
     from hornito.trace.replay import replay
@@ -40,8 +49,8 @@ def run(options: argparse.Namespace) -> int:
     if device is None:
         raise BadInput("--device cpu: the CPU obeys no command streams; name a real, virtual or remote NPU")
     verdicts: list[Verdict] = []
-    with device:
-        for verdict in replay(recording, device):
+    with device, _Reference(options.reference, device) as reference:
+        for verdict in replay(recording, device, reference.open):
             verdicts.append(verdict)
             if not options.json:
                 _tell(verdict)
@@ -61,6 +70,32 @@ def run(options: argparse.Namespace) -> int:
     return SAME if same else DIFFERENT
 
 
+class _Reference:
+    """The device that is asked where the recording does not tell; opened when that is so."""
+
+    def __init__(self, name: str | None, device: "Device") -> None:
+        self._name = name or ("none" if device.name == VIRTUAL else VIRTUAL)
+        self._chip = device.chip.name
+        self._device: Device | None = None
+
+    def open(self) -> "Device | None":
+        """The device, or None if none is wanted."""
+        from hornito.runtime import open_device
+
+        if self._device is None and self._name != "none":
+            self._device = open_device(self._name, self._chip, preparation())
+            if self._device is None:
+                raise BadInput("--reference cpu: the CPU obeys no command streams; name an NPU, or none")
+        return self._device
+
+    def __enter__(self) -> "_Reference":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._device is not None:
+            self._device.close()
+
+
 def _tell(verdict: "Verdict") -> None:
     if verdict.skipped:
         remark(f"submit {verdict.submit} is not played: {verdict.skipped}")
@@ -72,12 +107,19 @@ def line(verdict: "Verdict") -> str:
     """What differs, for people."""
     found = f"submit {verdict.submit}: "
     found += f"job {verdict.job} ({verdict.unit}): " if verdict.job is not None else ""
-    if verdict.difference is None:
-        return found + verdict.problem
     one = verdict.difference
+    if one is None:
+        return found + verdict.problem
     found += f"buffer {one.handle} ({one.tensor}) differs first at byte {one.offset:#x}: "
     found += f"recorded {one.recorded}, now {one.found}; {one.count} bytes of it differ"
     if verdict.suspects:
-        jobs = ", ".join(map(str, verdict.suspects))
-        found += f"; later jobs wrote over what job {jobs} left there, so it may have begun with that"
+        found += f"; later jobs wrote over what {_jobs(verdict.suspects)} left, so it may have begun with that"
+    if verdict.reference:
+        found += f" (found by running its jobs up to each on {verdict.reference}, too)"
     return found
+
+
+def _jobs(numbers: Sequence[int]) -> str:
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"jobs {numbers[0]}..{numbers[-1]}"
+    return f"{'job' if len(numbers) == 1 else 'jobs'} {', '.join(map(str, numbers))}"

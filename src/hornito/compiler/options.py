@@ -5,8 +5,10 @@ import enum
 from dataclasses import dataclass, field
 
 from hornito.compiler.evidence import Evidence
+from hornito.cost import Rates, rates, rates_of
 from hornito.errors import BadInput, Unsupported
 from hornito.hardware.chips import Chip, CoefficientFormat
+from hornito.hardware.timing import Timing
 
 
 class Level(enum.StrEnum):
@@ -50,7 +52,8 @@ class Options:
     """For which chip, at which plan level, and without which units (NN, TP). ``as_reference``: write what the reference
     driver writes even where that is wrong, to compare with captures of it. ``per_axis_error``: how far channels of
     different weight scales may be off for sharing a job, as a part of how far their results spread (grouping.py).
-    ``evidence``: what reports of boards have shown. ``without``: techniques of level fast that are left out."""
+    ``evidence``: what reports of boards have shown. ``without``: techniques of level fast that are left out.
+    ``timing``: the figures that choices go by, None for those known of the chip."""
 
     chip: Chip
     level: Level = Level.PROVEN
@@ -59,6 +62,12 @@ class Options:
     per_axis_error: float = 0.1
     evidence: Evidence = field(default_factory=Evidence)
     without: frozenset[Technique] = frozenset()
+    timing: Timing | None = None
+
+    @property
+    def rates(self) -> Rates:
+        """By which level fast chooses."""
+        return rates(self.timing, self.chip) if self.timing else rates_of(self.chip)
 
     def uses(self, technique: Technique) -> bool:
         """May the plan use it?"""

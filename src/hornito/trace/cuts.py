@@ -37,11 +37,16 @@ def with_relocations(seen: SubmitView) -> Submission:
 
 def with_jobs(seen: SubmitView, first: int, last: int) -> Submission:
     """The submission with the jobs from ``first`` to ``last`` alone, by their numbers, and all that stands before,
-    between and behind the jobs that are left; with relocations. There must be such a job."""
+    between and behind the jobs that are left; with relocations.
+
+    Raises ValueError where there is no such job.
+    """
     whole = with_relocations(seen)
     parts = list(_parts(seen))
     jobs = [at for at, part in enumerate(parts) if part.job is not None]
     kept = [at for at in jobs if first <= (_job(parts[at])) <= last]
+    if not kept:
+        raise ValueError(f"there are no jobs from {first} to {last}")
     chosen = [
         part
         for at, part in enumerate(parts)

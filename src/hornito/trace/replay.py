@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from hornito.driver import Device
 from hornito.errors import BadInput, DeviceError
-from hornito.stream import Port, Submission, TensorInfo
+from hornito.trace.bisection import OpenReference, bisect, run
 from hornito.trace.cuts import with_relocations
 from hornito.trace.footprint import Range
 from hornito.trace.records import Done, Recording, Submit
 from hornito.trace.submissions import order_of
-from hornito.trace.view import SubmitView, view
+from hornito.trace.view import JobView, SubmitView, view
 
 _DONE = 1
 
@@ -39,7 +39,8 @@ class Difference:
 class Verdict:
     """What came of one submit. ``problem``: what differs, in a line ("": nothing); ``job`` and ``unit``: the first job
     whose results do, if one can be named; ``suspects``: earlier jobs that may have differed too, since later ones wrote
-    over their results. ``skipped``: it could not be played, for that reason."""
+    over their results. ``skipped``: it could not be played, for that reason. ``reference``: the device that told which
+    job it was, as nothing that was recorded could."""
 
     submit: int
     problem: str = ""
@@ -49,35 +50,39 @@ class Verdict:
     suspects: tuple[int, ...] = ()
     difference: Difference | None = None
     bytes: int = 0  # that were compared
+    reference: str = ""
 
     @property
     def same(self) -> bool:
         return not self.problem
 
+    @property
+    def is_settled(self) -> bool:
+        """Nothing differs, or it is known with which job that begins."""
+        return self.same or (self.job is not None and not self.suspects)
 
-def replay(recording: Recording, device: Device) -> Iterator[Verdict]:
+
+def replay(recording: Recording, device: Device, reference: OpenReference = lambda: None) -> Iterator[Verdict]:
     """Each submit in order, as soon as the recording says how it ended. Those whose end it does not know are passed
-    over. Raises BadInput for a submit that can't be read, DeviceError where the device as such failed."""
+    over. ``reference`` gives a device that is asked where it can't be seen otherwise which job was the first to differ.
+
+    Raises BadInput for a submit that can't be read, DeviceError where the device as such failed."""
     waiting: dict[int, Submit] = {}
     for event in recording.events():
         if isinstance(event, Submit):
             waiting[event.number] = event
         elif isinstance(event, Done) and event.submit in waiting:
-            yield _play(recording, waiting.pop(event.submit), event, device)
+            yield _play(_Played(recording, waiting.pop(event.submit), event), device, reference)
 
 
-def _play(recording: Recording, submit: Submit, done: Done, device: Device) -> Verdict:
+def _play(played: "_Played", device: Device, reference: OpenReference) -> Verdict:
+    recording, submit, done = played.recording, played.submit, played.done
     if not all(entry.known for entry in submit.buffers):
         return Verdict(submit.number, skipped="nobody recorded what its buffers held")
     seen = view(recording, submit)
     expected = _expected(recording, submit, done)
-    submission = replace(with_relocations(seen), inputs=(), outputs=_ports(seen.submission, expected))
     try:
-        loaded = device.load(submission)
-        try:
-            results = [np.asarray(array, np.uint8).reshape(-1) for array in loaded.run([])]
-        finally:
-            loaded.close()
+        results = run(device, with_relocations(seen), list(expected))
     except DeviceError as error:
         if done.status != _DONE:
             return Verdict(submit.number)  # it was killed then, too
@@ -85,7 +90,36 @@ def _play(recording: Recording, submit: Submit, done: Done, device: Device) -> V
         return Verdict(submit.number, f"is killed; it was not when it was recorded ({error})", job=error.job, unit=unit)
     if done.status != _DONE:
         return Verdict(submit.number, f"runs to its end; it was killed when it was recorded ({done.status})")
-    return _judge(seen, submit, expected, results)
+    verdict = _judge(seen, submit, expected, results)
+    return verdict if verdict.is_settled else _settled(played, verdict, device, reference)
+
+
+@dataclass(frozen=True)
+class _Played:
+    """A submit, and how it ended."""
+
+    recording: Recording
+    submit: Submit
+    done: Done
+
+
+def _settled(played: _Played, verdict: Verdict, device: Device, open_reference: OpenReference) -> Verdict:
+    """The verdict, with the first job that differs if a reference can tell."""
+    reference = open_reference()
+    if reference is None:
+        return verdict
+    seen = view(played.recording, played.submit)
+    expected = _expected(played.recording, played.submit, played.done)
+    culprit = bisect(seen, list(expected), list(expected.values()), device, reference)
+    if culprit is None:
+        return verdict
+    unit = seen.job(culprit.job).unit
+    found = replace(verdict, job=culprit.job, unit=unit, suspects=(), reference=reference.name)
+    if culprit.found is None:
+        return replace(found, problem=f"job {culprit.job} is killed", difference=None)
+    right = dict(zip(expected, culprit.expected, strict=True))
+    wrong = _judge(seen, played.submit, right, culprit.found)
+    return replace(found, problem=f"job {culprit.job} differs", difference=wrong.difference)
 
 
 def _expected(recording: Recording, submit: Submit, done: Done) -> dict[int, NDArray[np.uint8]]:
@@ -99,15 +133,6 @@ def _expected(recording: Recording, submit: Submit, done: Done) -> dict[int, NDA
         content = recording.bytes_of(one.after, size)
         found[rank[one.buffer]] = np.frombuffer(content.ljust(size, b"\0"), np.uint8)
     return dict(sorted(found.items()))
-
-
-def _ports(submission: Submission, numbers: Sequence[int] | dict[int, NDArray[np.uint8]]) -> tuple[Port, ...]:
-    """Whole buffers as outputs."""
-    sizes = {number: submission.buffers[number].size for number in numbers}
-    return tuple(
-        Port(TensorInfo(number, f"buffer {number}", (size,), "uint8"), number, 0, size)
-        for number, size in sizes.items()
-    )
 
 
 def _judge(
@@ -127,27 +152,57 @@ def _judge(
     if not wrong:
         return Verdict(submit.number, bytes=compared)
     addresses = np.concatenate([one for _, one in wrong])
-    written = [(job, [one.footprint.written for one in job.descriptors]) for job in seen.jobs]
-    suspects: list[int] = []
     blamed, inside = None, addresses
-    for index, (job, ranges) in enumerate(written):
-        own = _within(addresses, ranges)
-        later = [one for _, others in written[index + 1 :] for one in others]
-        alone = own[~np.isin(own, _within(own, later))]
-        if len(alone):
-            blamed, inside = job, alone
+    suspects: list[_Part] = []
+    for part in _parts(seen, addresses):
+        if len(part.wrong):
+            blamed, inside = part, part.wrong
             break
-        if len(own):
-            suspects.append(job.number)
+        if not part.right:
+            suspects.append(part)
+    numbers = tuple(part.job.number for part in suspects)
     first = int(inside.min())
     number = next(number for number in expected if buffers[number].address <= first < buffers[number].end)
     difference = _difference(seen, submit, number, first - buffers[number].address, expected, results)
     if blamed is None:
-        return Verdict(submit.number, "differs", suspects=tuple(suspects), difference=difference, bytes=compared)
+        return Verdict(submit.number, "differs", suspects=numbers, difference=difference, bytes=compared)
     return Verdict(
-        *(submit.number, f"job {blamed.number} differs", "", blamed.number, blamed.unit, tuple(suspects)),
+        *(submit.number, f"job {blamed.job.number} differs", "", blamed.job.number, blamed.job.unit, numbers),
         *(difference, compared),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What became of a job's results: the addresses that differ where no later job wrote; and whether they are known to
+    have been right."""
+
+    job: JobView
+    wrong: NDArray[np.uint64]
+    right: bool
+
+
+def _parts(seen: SubmitView, addresses: NDArray[np.uint64]) -> list[_Part]:
+    """The jobs in order; ``addresses`` are all that differ. Right is what is as recorded and nobody wrote over, and
+    what a job that has right results read before anybody did."""
+    prints = [(job, [one.footprint for one in job.descriptors]) for job in seen.jobs]
+    found: list[_Part] = []
+    for index, (job, own) in reversed(list(enumerate(prints))):
+        written = [one.written for one in own]
+        over = [at for at in range(index + 1, len(prints)) if _meet(written, [one.written for one in prints[at][1]])]
+        wrong = _within(addresses, written)
+        wrong = wrong[~np.isin(wrong, _within(wrong, [one.written for at in over for one in prints[at][1]]))]
+        # Of those behind it up to the first that wrote over it; the last of ``found`` is the next job.
+        readers = range(index + 1, (over[0] if over else len(prints) - 1) + 1)
+        used = any(
+            found[len(prints) - 1 - at].right and _meet(written, [one.read for one in prints[at][1]]) for at in readers
+        )
+        found.append(_Part(job, wrong, not len(wrong) and (used or not over)))
+    return found[::-1]
+
+
+def _meet(a: Sequence[Range], b: Sequence[Range]) -> bool:
+    return any(x.start < y.end and y.start < x.end for x in a for y in b)
 
 
 def _within(addresses: NDArray[np.uint64], ranges: Sequence[Range]) -> NDArray[np.uint64]:

@@ -9,7 +9,7 @@ from hornito.compiler.options import Options
 from hornito.compiler.search.division import divide
 from hornito.compiler.search.shapings import cheapest
 from hornito.compiler.tasks import Convolution, Move, Task
-from hornito.cost import move_work, rates_of
+from hornito.cost import move_work
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,5 +33,5 @@ def seconds(tasks: Iterable[Task], options: Options) -> float:
             if isinstance(job, Convolution):
                 total += cheapest(job, options).seconds
             elif isinstance(job, Move):
-                total += rates_of(options.chip).duration(move_work(move_descriptors(job, options.chip)))
+                total += options.rates.duration(move_work(move_descriptors(job, options.chip)))
     return total

@@ -17,7 +17,7 @@ from hornito.compiler.shaping import Shaping
 from hornito.compiler.sram import CacheFields
 from hornito.compiler.tasks import Convolution
 from hornito.compiler.tiling import MAX_HEIGHT, Load, Tile, ceil_div, choose_tile, load_of, tile_of
-from hornito.cost import Geometry, Work, rates_of, work_of
+from hornito.cost import Geometry, Rates, Work, work_of
 from hornito.hardware import array
 from hornito.hardware.chips import Chip
 from hornito.hardware.nn import MAX_TILE_X
@@ -48,6 +48,7 @@ class _Job:
     tile: Tile | None
     by_need: bool
     chip: Chip
+    rates: Rates
 
 
 def shaping_of(conv: Convolution, options: Options) -> Shaping:
@@ -80,6 +81,7 @@ def _job(conv: Convolution, options: Options) -> _Job:
         None if options.uses(Technique.TILES) and not conv.wraps else reference,
         options.uses(Technique.CACHING),
         chip,
+        options.rates,
     )
 
 
@@ -89,7 +91,6 @@ def _cheapest(job: _Job) -> Priced:
 
 
 def _priced(job: _Job) -> Iterator[Priced]:
-    rates = rates_of(job.chip)
     for tile in _tiles(job):
         if job.by_need:
             cached = choices(job.geometry, tile, job.coefficients, job.chip)
@@ -97,7 +98,7 @@ def _priced(job: _Job) -> Iterator[Priced]:
             cached = [caching_of(job.geometry, Shaping(tile), job.coefficients, job.chip)]
         for fields in cached:
             work = work_of(job.geometry, cut(tile, fields), job.coefficients.bytes, job.chip)
-            yield Priced(tile, fields, work, rates.duration(work))
+            yield Priced(tile, fields, work, job.rates.duration(work))
 
 
 def _tiles(job: _Job) -> list[Tile]:
