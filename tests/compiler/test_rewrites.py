@@ -146,3 +146,24 @@ def test_tensor_between_two_segments_stays_in_planes() -> None:
     graph = made(build)
     assert crossing(graph) == [(1, 4, 8, 8)]
     assert crossing(graph, Technique.LAYOUTS) == [(1, 8, 8, 4)]
+
+
+def test_convolution_clamps_its_own_results() -> None:
+    def relu(b: ModelBuilder, value: Value) -> Value:
+        return b.elementwise("RELU", value, quantization=value.quantization)
+
+    (first, last) = [job for job in jobs(model(conv(), relu)) if isinstance(job, Convolution)]
+    assert (first.relu, last.relu) == (False, True)
+    assert kinds(model(conv(), relu), Technique.FOLDS).count("Convolution") == 3
+
+
+def test_clamp_stays_at_another_scale_or_where_the_tensor_is_wanted_as_it_is() -> None:
+    def elsewhere(b: ModelBuilder, value: Value) -> Value:
+        return b.elementwise("RELU", value, quantization=affine(0.04, 3))
+
+    def both(b: ModelBuilder) -> Sequence[Value]:
+        value = Layer().add(b, Layer().input(b))
+        return [value, b.elementwise("RELU", value, quantization=value.quantization)]
+
+    assert kinds(model(conv(), elsewhere)).count("Convolution") == 3
+    assert kinds(made(both)).count("Convolution") == 2
