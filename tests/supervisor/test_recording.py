@@ -15,7 +15,7 @@ from hornito.hardware.chips import find_chip
 from hornito.model import read_model
 from hornito.trace.diff import Diff
 from hornito.trace.load import load
-from hornito.trace.records import Call, Done, Message, Recording, Submit
+from hornito.trace.records import Call, Done, JobTime, Message, Recording, Submit
 from hornito.trace.submissions import from_archive
 from tests.supervisor.conftest import EXEC, Run
 from tests.supervisor.test_delegate import delegate
@@ -81,6 +81,11 @@ def test_our_driver_s_recording_holds_what_the_compiler_made_and_the_input(run: 
     done = [event for event in found.events() if isinstance(event, Done)]
     assert [(event.submit, event.status) for event in done] == [(submit.number, 1) for submit in submits]
     assert all(event.written for event in done[1:])
+    times = [event for event in found.events() if isinstance(event, JobTime)]
+    for submit in submits:
+        ends = [0, *(time.start + time.duration for time in times if time.submit == submit.number)]
+        assert [time.start for time in times if time.submit == submit.number] == pytest.approx(ends[:-1], abs=2)
+    assert {time.unit for time in times} == {"NN", "TP"}
 
 
 def test_trace_record_is_exec_with_trace_and_passes_the_status_on(watching: None, tmp_path: Path) -> None:

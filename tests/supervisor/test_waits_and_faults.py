@@ -52,10 +52,14 @@ signal.signal(signal.SIGALRM, lambda *_: print("handled"))
 signal.setitimer(signal.ITIMER_REAL, 0.2)
 what, seconds = prepare(60)
 print(what, seconds < 20)
+signal.siginterrupt(signal.SIGALRM, False)
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+what, seconds = prepare(0.4)
+print(what, seconds > 0.35)
 """
     outcome = run(str(ROOT), python=CLIENT + script % STOP_THE_WORKER)
     assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out == "0 ETIMEDOUT\nETIMEDOUT\nhandled\nEINTR True\n"
+    assert outcome.out == "0 ETIMEDOUT\nETIMEDOUT\nhandled\nEINTR True\nhandled\nETIMEDOUT True\n"
 
 
 def test_no_wait_runs_while_the_virtual_npu_is_prepared(

@@ -17,7 +17,7 @@ from hornito.cli.main import main
 from hornito.stream import BufferKind, write_archive
 from hornito.trace.load import load
 from hornito.trace.pictures import coloured, mosaic, png
-from hornito.trace.records import Done, Header, JobTime, Recording, Store, Written
+from hornito.trace.records import WHOLE_SUBMIT, Done, Header, JobTime, Recording, Store, Written
 from hornito.trace.report import report
 from hornito.trace.show import Options, show
 from hornito.trace.submissions import add_submission
@@ -45,6 +45,8 @@ def made(times: int = 1, name: str = "in", *, timed: bool = False) -> Recording:
         ]
         for job in range(3 if timed else 0):
             store.events.append(JobTime(number, job, "NN", 1000 * job, 1000))
+        if timed:
+            store.events.append(JobTime(number, WHOLE_SUBMIT, "", 0, 4_500_000))
         store.events.append(Done(number, 500, 1, tuple(after)))
     return store.recording("made.trace", Header("test", compiled.chip))
 
@@ -186,6 +188,7 @@ def test_submits_that_repeat_are_drawn_once_and_told() -> None:
 def test_times_of_the_recording_come_before_the_model_s() -> None:
     page = report(made(timed=True)).decode()
     assert "the device&#x27;s own times, as recorded" in page and "no times of jobs" not in page
+    assert "4.50 ms from being handed in until its fence" in page
     assert "no times of jobs" in report(made()).decode()
 
 

@@ -50,7 +50,7 @@ def test_warming_up_is_heard_of_only_where_something_is_compiled(
 
     def steps() -> list[tuple[int, int, str]]:
         found: list[tuple[int, int, str]] = []
-        own = [kernels.Kernel(function, ("int64(int64)",), False) for function in (first, second)]
+        own = [kernels.Kernel(function, ("int64(int64)",), None) for function in (first, second)]
         monkeypatch.setattr(kernels, "_ALL", own)
         for _ in range(2):  # what this process has compiled is there the second time
             Executor(CHIP, lambda done, total, name: found.append((done, total, name)))
@@ -88,17 +88,18 @@ def test_what_was_compiled_once_is_loaded_without_numba(tmp_path: Path) -> None:
     assert [python(code, HORNITO_CACHE=str(tmp_path)) for _ in range(2)] == ["True\n", "False\n"]
 
 
-@pytest.mark.parametrize("instructions", ["()", "_LONG_VECTORS[1:]"], ids=["floats", "avx2"])
-def test_every_way_to_multiply_is_exact(instructions: str, tmp_path: Path) -> None:
-    if instructions != "()" and matrix.lanes() < 8:
-        pytest.skip("this processor has no AVX2")
+@pytest.mark.parametrize("way", [1, 2, 4], ids=["16-bit integers", "shorter vectors", "floats"])
+def test_every_way_to_multiply_is_exact(way: int, tmp_path: Path) -> None:
+    wanted = matrix._WAYS[way : way + 1]
+    if not all(matrix._features().issuperset(one.features) for one in wanted):
+        pytest.skip("this processor has no such instructions")
     python(
         "import sys, pytest\n"
         "from hornito.virtual.npu import matrix\n"
-        f"matrix._LONG_VECTORS = matrix.{instructions}\n".replace("matrix.()", "()")
-        + f"assert matrix.lanes() == {0 if instructions == '()' else 8}\n"
-        + "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-k', 'plain_model or float32',"
-        "'tests/virtual/test_nn.py']))",
+        f"matrix._WAYS = matrix._WAYS[{way}:{way + 1}]\n"
+        f"assert matrix.lanes() == {wanted[0].lanes if wanted else 0}\n"
+        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-k', 'plain_model or float32 or convolution',"
+        "'tests/virtual/test_nn.py', 'tests/virtual/test_convolution.py']))",
         HORNITO_CACHE=str(tmp_path),
     )
 
@@ -107,8 +108,8 @@ def test_no_loop_leaves_its_arrays(tmp_path: Path) -> None:
     """The plain models' cases once more, with every index checked."""
     python(
         "import sys, pytest\n"
-        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-k', 'plain_model or any_bytes',"
-        "*('tests/virtual/test_' + name + '.py' for name in ('nn', 'tp', 'coefficients_v8'))]))",
+        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-k', 'plain_model or any_bytes or convolution',"
+        "*('tests/virtual/test_' + name + '.py' for name in ('nn', 'tp', 'coefficients_v8', 'convolution'))]))",
         HORNITO_CACHE=str(tmp_path),
         NUMBA_BOUNDSCHECK="1",
     )

@@ -161,6 +161,15 @@ def test_any_descriptor_agrees_with_the_plain_model(data: st.DataObject) -> None
     stride = data.draw(st.integers(0, 9), "stride")
     counts = [data.draw(st.integers(1, 4), f"count {loop}") for loop in range(6)]
     incs = [data.draw(st.integers(-20, 20), f"inc {loop}") for loop in range(7)]
+    if data.draw(st.booleans(), "fitting"):  # loops over the tile, each element with a place of its own
+        counts = [data.draw(st.integers(1, 3), f"count {loop}") for loop in range(4)] + [1, 1]
+        tile = [counts[0] * counts[1], counts[2] * counts[3]]
+        step, tiles = tile, [1, data.draw(st.integers(1, 2), "tiles y")]
+        end = [s + t * n - 1 for s, t, n in zip(start, tile, tiles, strict=True)]
+        reach = 1
+        for loop in data.draw(st.permutations([0, 1, 2, 3, 6]), "order"):
+            incs[loop] = reach * data.draw(st.sampled_from([1, 1, -1]), f"sign {loop}")
+            reach *= counts[loop] if loop < 6 else 8
     d = descriptor(
         in_image_x_size=data.draw(st.integers(0, 8), "x size"),
         in_image_y_size=data.draw(st.integers(0, 8), "y size"),
@@ -244,3 +253,12 @@ def test_an_address_outside_every_buffer_is_refused(fields: dict[str, int], addr
     with pytest.raises(MMUFault) as caught:
         execute(as_bytes(descriptor(**fields)), data=np.zeros(16, np.uint8))
     assert (caught.value.job, caught.value.address) == (0, address)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_single_pixel_is_moved(inside: bool) -> None:
+    place = 3 if inside else 4
+    fields = {f"in_window_{axis}_{end}": place for axis in "xy" for end in ("start", "end")}
+    fields |= {f"in_tile_{axis}_{what}": 1 for axis in "xy" for what in ("size", "inc")}
+    found = execute(as_bytes(descriptor(in_zp=9, out_zp=9, **fields)), data=np.arange(16, dtype=np.uint8))
+    assert found[0] == (15 if inside else 9)

@@ -70,7 +70,10 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     )
     add_plan_options(parser)
     parser.add_argument(
-        "--threads", metavar="N", type=positive, help="threads of the CPU's share of the work, at most one a processor"
+        "--threads",
+        metavar="N",
+        type=positive,
+        help="threads of the CPU's share of the work, and of the virtual NPU: at most one a processor (default: 1)",
     )
 
 
@@ -187,7 +190,8 @@ def device_arguments(options: argparse.Namespace) -> dict[str, Any]:
     if getattr(options, "fault", None):
         from hornito.runtime import Emulation, open_device
 
-        device = open_device(device, options.chip, preparation(), emulation=Emulation(faults=fault_plan(options)))
+        emulation = Emulation(faults=fault_plan(options), threads=options.threads)
+        device = open_device(device, options.chip, preparation(), emulation=emulation)
     return {
         "device": device,
         "chip": options.chip,

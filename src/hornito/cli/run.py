@@ -109,7 +109,7 @@ def _run_submissions(options: argparse.Namespace) -> list[tuple[str, Any]]:
     _check_compiled(options, archive.level)
     if not archive.segments:
         raise BadInput(f"{path}: holds submissions but no model (no 'meta'), so nothing says what goes in and out")
-    emulation = Emulation(archive.chip, fault_plan(options))
+    emulation = Emulation(archive.chip, fault_plan(options), threads=options.threads)
     device = open_device(options.device, options.chip, preparation(), emulation=emulation)
     if device is None:
         raise Unsupported(f"{path}: a submission file needs an NPU, real or virtual; use --device virtual")

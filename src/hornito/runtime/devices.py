@@ -11,6 +11,7 @@ from hornito.driver.node import look_at
 from hornito.errors import BadInput, DeviceError, Unsupported
 from hornito.hardware.chips import DEFAULT_CHIP, Chip, CoefficientFormat, find_chip
 from hornito.remote import RemoteDevice, is_remote
+from hornito.runtime.litert import useful_threads
 from hornito.uapi.drm import RENDER_NODE
 from hornito.uapi.etnaviv import DRIVER_NAME
 
@@ -27,11 +28,12 @@ Report = Callable[[int, int, str], None]  # kernels compiled, of how many, which
 class Emulation:
     """How the virtual NPU is to be, where it is what gets opened. ``chip``: which one it has if none is named;
     ``faults``: what is to go wrong; ``apart``: its jobs run in a process of their own, so that nothing here
-    waits for them."""
+    waits for them; ``threads``: among how many its work is divided, at most one a processor."""
 
     chip: str = DEFAULT_CHIP
     faults: "FaultPlan | None" = None
     apart: bool = False
+    threads: int | None = None
 
 
 def resolve(name: str, machine: Machine = HERE) -> str:
@@ -131,7 +133,9 @@ def _open_virtual(chip: Chip, report: Report | None, emulation: Emulation) -> De
     if chip.coefficient_format is CoefficientFormat.UNPROVEN:
         cure = f"use --chip {DEFAULT_CHIP} or --device cpu"
         raise Unsupported(f"there is no virtual {chip.name}: its coefficient format is unproven; {cure}")
-    here = Executor(chip, report)  # for a worker too: what is compiled here, where it can be followed, it only loads
+    here = Executor(
+        chip, report, useful_threads(emulation.threads) or 1
+    )  # for a worker too: what is compiled here, where it can be followed, it only loads
     if emulation.apart:
         worker = ProcessExecutor(chip)
         worker.wait_ready()

@@ -21,7 +21,7 @@ from hornito.errors import BadInput, DeviceError
 from hornito.model import Graph, find_model, read_model
 from hornito.runtime import litert
 from hornito.runtime.compiled import CompiledModel
-from hornito.runtime.devices import AUTO, VIRTUAL, Report, find_device, open_device, resolve
+from hornito.runtime.devices import AUTO, VIRTUAL, Emulation, Report, find_device, open_device, resolve
 from hornito.runtime.inventory import missing_npu
 from hornito.runtime.session import Session
 from hornito.stream import Archive
@@ -107,7 +107,7 @@ class Interpreter:
         self._values: dict[int, NDArray[Any]] = {}
         self._model: CompiledModel | None = None  # where the NPU has a part in it
         self._refusals: Mapping[int, Refusal] = {}  # where it has none
-        self._open: Callable[[], Device] = functools.partial(_open, device, chip, report)
+        self._open: Callable[[], Device] = functools.partial(_open, device, chip, report, num_threads)
         self._reference = litert.load(self.graph.source, self.graph.name, num_threads, settings=litert_settings)
         with litert.refusals(self.graph.name):  # names that are no UTF-8, for one
             self.get_input_details()
@@ -384,9 +384,11 @@ class SignatureRunner:
         return {name: details[index] for name, index in self._outputs.items()}
 
 
-def _open(device: str | Device, chip: str | None, report: Report | None) -> Device:
+def _open(device: str | Device, chip: str | None, report: Report | None, threads: int | None) -> Device:
     """A device that is no CPU, by name or as it is."""
-    found = open_device(device, chip, report) if isinstance(device, str) else device
+    if not isinstance(device, str):
+        return device
+    found = open_device(device, chip, report, emulation=Emulation(threads=threads))
     assert found is not None
     return found
 

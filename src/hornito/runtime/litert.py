@@ -48,10 +48,11 @@ def load(
     if not trusted:
         probe.check(model, name, (settings or {}).get("experimental_op_resolver_type"))
     with refusals(name):
-        return Interpreter(model_content=model, num_threads=_useful(threads), **(settings or {}))
+        return Interpreter(model_content=model, num_threads=useful_threads(threads), **(settings or {}))
 
 
-def _useful(threads: int | None) -> int | None:
+def useful_threads(threads: int | None) -> int | None:
+    """No more than there are processors for; None stays."""
     return None if threads is None else min(threads, len(os.sched_getaffinity(0)))
 
 

@@ -85,8 +85,8 @@ class Answering:
     def make_again(self, listener: Listener) -> None:
         """See to the calls that wait, as far as it is time."""
         again, signalled = self.waiting.due()
-        for call in signalled:
-            listener.fail(call, errno.EINTR)
+        for call, code in signalled:
+            listener.fail(call, code)
         for call in again:
             if listener.valid(call):
                 self.answer(listener, call)

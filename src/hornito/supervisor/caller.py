@@ -9,6 +9,7 @@ import struct
 
 from hornito.supervisor.notifications import Listener, Notification
 from hornito.uapi.descriptors import copy_descriptor
+from hornito.uapi.seccomp import ERESTARTSYS
 from hornito.uapi.system_calls import AT_FDCWD, PATH_MAX
 from hornito.virtual.etnaviv.caller import FileIdentity
 from hornito.virtual.etnaviv.user_memory import UserMemory
@@ -102,10 +103,17 @@ class Glance:
         return self.text.find(0, 0, length)
 
 
-def interrupted(pid: int) -> bool:
-    """A signal waits for that thread to leave its call."""
-    values = {}
+def interruption(pid: int) -> int:
+    """The errno for a call of that thread which a signal wants it to leave, or 0 if none does.
+
+    The kernel's own ERESTARTSYS (the call starts again if the handler says so, else EINTR) where the signal is surely
+    that thread's: any other thread of its process might take it, and a program must never see that number.
+    """
+    values: dict[str, str] = {}
     with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
-        values = dict(line.split(":\t", 1) for line in file if line.startswith(("Sig", "Shd")))
+        values = dict(line.split(":\t", 1) for line in file if line.startswith(("Sig", "Shd", "Threads")))
     pending, shared, blocked, ignored = (int(values.get(n, "0"), 16) for n in ("SigPnd", "ShdPnd", "SigBlk", "SigIgn"))
-    return bool((pending | shared) & ~blocked & ~ignored)
+    heard = ~blocked & ~ignored
+    if not (pending | shared) & heard:
+        return 0
+    return ERESTARTSYS if pending & heard or int(values["Threads"]) == 1 else errno.EINTR

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hornito.supervisor.caller import interrupted
+from hornito.supervisor.caller import interruption
 from hornito.supervisor.notifications import Notification
 from hornito.virtual.etnaviv.fences import Pending
 
@@ -59,8 +59,9 @@ class Waiting:
         deadlines = [w.pending.deadline for w in self.calls.values() if w.pending.deadline is not None]
         return max(0.0, min([self._next_look, *deadlines]) - time.monotonic())
 
-    def due(self) -> tuple[list[Notification], list[Notification]]:
-        """The calls to make again; and those to end because a signal wants their threads. None of them waits any more.
+    def due(self) -> tuple[list[Notification], list[tuple[Notification, int]]]:
+        """The calls to make again; and those to end because a signal wants their threads, with the errno that they are
+        to give. None of them waits any more.
 
         A call whose thread has died is among the first, and making it again shows that it has gone.
         """
@@ -69,11 +70,12 @@ class Waiting:
         again = [self._take(self._ready.popleft()) for _ in range(len(self._ready))]
         now = time.monotonic()
         again += [self._take(identity) for identity in [w.call.id for w in self.calls.values() if w.is_late(now)]]
-        signalled: list[Notification] = []
+        signalled: list[tuple[Notification, int]] = []
         if self.calls and now >= self._next_look:
             self._next_look = now + _LOOK
-            signalled = [w.call for w in self.calls.values() if interrupted(w.call.pid)]
-            for call in signalled:
+            found = [(waiter.call, interruption(waiter.call.pid)) for waiter in self.calls.values()]
+            signalled = [(call, code) for call, code in found if code]
+            for call, _ in signalled:
                 self._take(call.id)
         return [call for call in again if call is not None], signalled
 

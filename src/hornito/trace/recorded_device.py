@@ -89,7 +89,7 @@ class RecordedDevice(RecordedCalls[OpenFile]):
             self._at_rest.set()
         after = {number: snapshot for number, snapshot in self._after.items() if snapshot is not None}
         status = SIGNALLED if job.error is None else _KILLED
-        self._recorder.ended(job.fence.number, Ended(self._time, status, after))
+        self._recorder.ended(job.fence.number, Ended(self._time, status, after, _times(job)))
 
     def freed(self, buffer: Buffer) -> None:
         self._known.discard(buffer.offset)
@@ -125,3 +125,8 @@ class RecordedDevice(RecordedCalls[OpenFile]):
 
     def _memory(self, buffer: Buffer) -> FileMemory:
         return FileMemory(self._fd, buffer.offset, buffer.size)
+
+
+def _times(job: Job) -> tuple[tuple[int, str, int, int], ...]:
+    spans = () if job.timeline is None else job.timeline.spans
+    return tuple((span.job, span.unit, round(span.start * 1e9), round(span.seconds * 1e9)) for span in spans)

@@ -11,6 +11,7 @@ from hornito.supervisor.relay.files import RelayedFile
 from hornito.supervisor.relay.jobs import RelayedJob, Use
 from hornito.trace.recorded_calls import RecordedCalls
 from hornito.trace.recorder import Begun, Ended, Placed, Recorder, writes
+from hornito.trace.records import WHOLE_SUBMIT
 from hornito.trace.snapshots import Snapshot, Snapshots
 
 _log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ class RecordedRelay(RecordedCalls[RelayedFile]):
     """A ``Served`` device (hornito.supervisor.served) that is ``device``, with all that goes in and out recorded."""
 
     def __init__(self, device: RelayedDevice, recorder: Recorder) -> None:
-        self._snapshots = Snapshots()
+        self._snapshots = Snapshots(recorder.copies)
         self._before: dict[RelayedJob, tuple[Placed, ...]] = {}
         device.watch(self)
         super().__init__(device, recorder)
@@ -34,12 +35,14 @@ class RecordedRelay(RecordedCalls[RelayedFile]):
         )
 
     def begins(self, job: RelayedJob) -> None:
-        self._recorder.begun(job.key, Begun(job.stream, self._before.pop(job)))
+        nothing = tuple(Placed(use.address, 0) for use in job.uses)
+        self._recorder.begun(job.key, Begun(job.stream, self._before.pop(job, nothing)))
 
     def ended(self, job: RelayedJob) -> None:
         found = {number: self._take(use) for number, use in enumerate(job.uses) if writes(use.flags)}
         after = {number: snapshot for number, snapshot in found.items() if snapshot is not None}
-        self._recorder.ended(job.key, Ended(self._recorder.now(), job.status, after))
+        whole = (WHOLE_SUBMIT, "", 0, max(0, job.ended - job.started))
+        self._recorder.ended(job.key, Ended(self._recorder.at(job.ended), job.status, after, (whole,)))
 
     def dropped(self, job: RelayedJob) -> None:
         self._before.pop(job, None)

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from hornito.errors import BadInput
 from hornito.supervisor.served import ServedCaller
 from hornito.trace.copies import Copies
-from hornito.trace.records import BufferEntry, Call, Digest, Done, Event, Message, Reloc, Submit, Written
+from hornito.trace.records import BufferEntry, Call, Digest, Done, Event, JobTime, Message, Reloc, Submit, Written
 from hornito.trace.snapshots import Snapshot
 from hornito.trace.watched_call import WatchedCall
 from hornito.trace.writer import Build, Keeper
@@ -47,11 +47,13 @@ class Begun:
 
 @dataclass(frozen=True)
 class Ended:
-    """A job has ended. ``after``: what a buffer of the table holds now, by its number."""
+    """A submit has ended. ``after``: what a buffer of the table holds now, by its number; ``times``: of each job its
+    number (or WHOLE_SUBMIT), unit, start and duration, as ``JobTime`` has them."""
 
     time: int
     status: int
     after: dict[int, Snapshot] = field(default_factory=dict)
+    times: tuple[tuple[int, str, int, int], ...] = ()
 
 
 @dataclass
@@ -134,10 +136,11 @@ class _DoneToKeep:
     number: int
     ended: Ended
 
-    def __call__(self, keeper: Keeper) -> Event:
+    def __call__(self, keeper: Keeper) -> tuple[Event, ...]:
         ended = self.ended
         written = tuple(Written(buffer, after.extents(keeper)) for buffer, after in sorted(ended.after.items()))
-        return Done(self.number, ended.time, ended.status, written)
+        times = (JobTime(self.number, *time) for time in ended.times)
+        return Done(self.number, ended.time, ended.status, written), *times
 
 
 class Writer(Protocol):
@@ -181,7 +184,11 @@ class Recorder:
 
     def now(self) -> int:
         """ns on the recording's clock."""
-        return self._clock() - self._start
+        return self.at(self._clock())
+
+    def at(self, time: int) -> int:
+        """The same for what ``clock`` gave."""
+        return time - self._start
 
     # Calls.
 

@@ -14,6 +14,7 @@ from hornito.errors import BadInput
 Digest = bytes
 DIGEST_BYTES = 16
 CHUNK = 1 << 20  # a longer content is kept in pieces of this size
+WHOLE_SUBMIT = -1
 MOST_BYTES = 1 << 28  # of memory that one submission may show
 
 
@@ -146,7 +147,8 @@ class Done:
 
 @dataclass(frozen=True)
 class JobTime:
-    """When a job ran, by the device's own (modelled) time in ns from the submit's start on the device."""
+    """When a job ran, in ns from the submit's start on the device; by the device's own (modelled) time. ``job`` may be
+    WHOLE_SUBMIT: from when it was handed in until its fence signalled, by the wall clock."""
 
     submit: int
     job: int

@@ -57,10 +57,15 @@ def _body(facts: Facts) -> Iterator[str]:
 
 
 def _clock(facts: Facts, submit: SubmitFacts) -> str:
-    """Whose times they are."""
+    """Whose times they are, and how long the submit took by the wall clock."""
+    whole = "" if submit.measured is None else f"; {time_text(submit.measured)} from being handed in until its fence"
+    return f"{_source(facts, submit)}{whole}"
+
+
+def _source(facts: Facts, submit: SubmitFacts) -> str:
     recorded = sum(job.recorded for job in submit.jobs)
     if recorded == len(submit.jobs):
-        return "the device's own times, as recorded"
+        return "the device's own times, as recorded (a virtual device's are modelled)"
     modelled = f"modelled for {facts.chip} by hornito.cost" if facts.chip else "not known"
     if recorded:
         return f"{recorded} recorded, the others {modelled}"

@@ -12,7 +12,7 @@ from hornito.stream import BufferKind
 from hornito.stream.annotate import NN
 from hornito.trace.coefficients import Coefficients
 from hornito.trace.footprint import Range
-from hornito.trace.records import Call, Done, JobTime, Message, Recording, Submit
+from hornito.trace.records import WHOLE_SUBMIT, Call, Done, JobTime, Message, Recording, Submit
 from hornito.trace.view import JobView, SubmitView, view
 
 
@@ -40,11 +40,13 @@ class JobFacts:
 
 @dataclass(frozen=True)
 class SubmitFacts:
-    """A submit with jobs. ``repeats``: numbers of later submits with the same stream, buffers and descriptors."""
+    """A submit with jobs. ``repeats``: numbers of later submits with the same stream, buffers and descriptors;
+    ``measured``: seconds from when it was handed in until its fence signalled, where the recording tells."""
 
     view: SubmitView
     jobs: tuple[JobFacts, ...]
     done: Done | None
+    measured: float | None = None
     repeats: list[int] = field(default_factory=list)
 
     @property
@@ -106,7 +108,10 @@ def collect(recording: Recording, chip: str = "") -> Facts:
             if name in seen:
                 seen[name].repeats.append(submit.number)
             elif one.jobs:
-                seen[name] = SubmitFacts(one, _jobs(one, times.get(submit.number, {})), end)
+                known = times.get(submit.number, {})
+                whole = known.get(WHOLE_SUBMIT)
+                measured = None if whole is None else whole.duration / 1e9
+                seen[name] = SubmitFacts(one, _jobs(one, known), end, measured)
                 found.submits.append(seen[name])
             else:
                 found.without_jobs += 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hornito.trace.calls import arguments, changes, name_of, text_of
-from hornito.trace.records import Call, Done, Event, JobTime, Message, Recording, Submit
+from hornito.trace.records import WHOLE_SUBMIT, Call, Done, Event, JobTime, Message, Recording, Submit
 from hornito.trace.selection import Selection
 
 
@@ -66,6 +66,8 @@ def _event(event: Event) -> Shown:
         what = "done" if event.status > 0 else f"killed ({event.status})"
         size = sum(extent.length for written in event.written for extent in written.after)
         return Shown(f"{event.time / 1e9:12.6f} submit {event.submit} {what}, {size} bytes written", Style.CALL)
+    if isinstance(event, JobTime) and event.job == WHOLE_SUBMIT:
+        return Shown(f"submit {event.submit}: {event.duration / 1e6:.3f} ms until its fence", Style.NOTE)
     if isinstance(event, JobTime):
         span = f"{event.start / 1e6:.3f} + {event.duration / 1e6:.3f} ms"
         return Shown(f"submit {event.submit}, job {event.job}: {event.unit} {span}", Style.NOTE)

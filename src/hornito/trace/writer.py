@@ -30,7 +30,7 @@ from hornito.trace.records import (
     pieces,
 )
 
-Build = Callable[["Keeper"], Event]
+Build = Callable[["Keeper"], Event | tuple[Event, ...]]
 
 
 class Keeper:
@@ -85,7 +85,7 @@ class TraceWriter:
         self.defer(lambda keeper: event)
 
     def defer(self, build: Build) -> None:
-        """Write an event: ``build`` is given what keeps the contents that it holds."""
+        """Write an event, or several: ``build`` is given what keeps the contents that they hold."""
         with self._lock:
             if self._failure is not None:
                 raise self._failure
@@ -129,13 +129,8 @@ class TraceWriter:
         self.close()
 
     def _write_one(self, build: Build) -> None:
-        event = build(self.keeper)
-        try:
-            record = event_frame(event)
-        except BadInput as error:  # too large: say so in its place
-            number = f" {event.number}" if isinstance(event, Submit) else ""
-            record = event_frame(Message(0, f"{type(event).__name__}{number} is not recorded: {error}", "recorder"))
-        self._write(record)
+        made = build(self.keeper)
+        self._write(b"".join(map(_frame, made if isinstance(made, tuple) else (made,))))
 
     def _write(self, content: bytes) -> None:
         """Whole records at a time: another process may read the file as it grows."""
@@ -147,6 +142,14 @@ class TraceWriter:
                 raise BadInput(
                     f"{self._path}: can't be written ({error.strerror}); the recording ends there"
                 ) from error
+
+
+def _frame(event: Event) -> bytes:
+    try:
+        return event_frame(event)
+    except BadInput as error:  # too large: say so in its place
+        number = f" {event.number}" if isinstance(event, Submit) else ""
+        return event_frame(Message(0, f"{type(event).__name__}{number} is not recorded: {error}", "recorder"))
 
 
 def save(recording: Recording, path: str | Path) -> None:

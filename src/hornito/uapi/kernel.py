@@ -30,6 +30,10 @@ class Kernel(Protocol):
         """The log lines for the open node ``fd`` that came since the last call; none where the log can't be read."""
 
 
+_call = ctypes.CDLL(None, use_errno=True)["ioctl"]
+_call.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong]
+
+
 class RealKernel:
     """The kernel that we run on. ``log``: where its messages come from (None: what it logs from now on)."""
 
@@ -57,9 +61,7 @@ class RealKernel:
 
 def _ioctl(fd: int, request: int, arg: int) -> int:
     """With an argument as wide as a pointer, which ``fcntl.ioctl`` would cut to 32 bits."""
-    call = ctypes.CDLL(None, use_errno=True).ioctl
-    call.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong]
-    result: int = call(fd, request, arg)
+    result: int = _call(fd, request, arg)
     if result < 0:
         code = ctypes.get_errno() or errno.EIO
         raise OSError(code, os.strerror(code))

@@ -38,6 +38,8 @@ X32_BIT = 0x40000000  # set in the number of a call by x86-64's 32-bit pointers 
 CONTINUE = 1  # flag of a response: let the kernel do the call
 ADDFD_SEND = 1 << 1  # Linux 5.14: install a descriptor and answer with its number, in one step
 SYNC_WAKE_UP = 1  # flag of a listener, Linux 6.6: the supervisor runs where the caller ran
+# What a call gives inside the kernel when a signal ends it; user space sees EINTR, or never knows. linux/errno.h.
+ERESTARTSYS = 512
 
 # seccomp_notif: id, pid, flags, then seccomp_data: nr, arch, instruction pointer, six arguments.
 NOTIFICATION = struct.Struct("=QIIiIQ6Q")

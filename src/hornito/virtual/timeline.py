@@ -9,7 +9,7 @@ whose single job is too long is killed. The host's speed has no say in it.
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hornito.cost import Overlap, Work, rates_of
 from hornito.hardware.chips import Chip
@@ -91,9 +91,19 @@ class Progress:
         return cls(**values | {"look": Look(**values["look"]), "work": Work(**values["work"])})
 
 
+class Span(NamedTuple):
+    """When a job runs: seconds of modelled time from its submission's start on, and for how long."""
+
+    job: int
+    unit: str
+    start: float
+    seconds: float
+
+
 class Timeline:
     """One submission's course. Whoever runs it calls ``begin`` before each job and ``finish`` behind the last; both
-    raise what ends the submission. ``stop`` may come from another thread: the next call raises."""
+    raise what ends the submission. ``stop`` may come from another thread: the next call raises. ``spans``: the jobs
+    that have run."""
 
     def __init__(self, chip: Chip, start: Start | None = None) -> None:
         self.start = start or Start()
@@ -103,6 +113,7 @@ class Timeline:
         self._wave, self._overlap = 0, Overlap()
         self._next_look = TIMEOUT
         self._stopped = False
+        self.spans: list[Span] = []
 
     @property
     def progress(self) -> Progress:
@@ -130,6 +141,8 @@ class Timeline:
         if injection is not None and injection.kind is not Kind.IRQ and number == (injection.job or 0):
             self._strike(injection)
         self._pass(self._duration(unit, work, wave))
+        alone = self._rates.duration(work)  # beside others of its wave it ends when they let it
+        self.spans.append(Span(number, unit, self._seconds - alone, alone))
         self._jobs += 1
         self._work += work
 

@@ -28,11 +28,11 @@ def relayed(watching: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     path = tmp_path / "relayed.trace"
 
     def call(
-        *command: str, python: str | None = None, faults: tuple[str, ...] = (), timeout: float = 60
+        *command: str, python: str | None = None, options: tuple[str, ...] = (), timeout: float = 60
     ) -> tuple[Outcome, Recording]:
         if python is not None:
             command = (sys.executable, "-c", python, *command)
-        made = [*RECORD, str(path), *faults, "--", *command]
+        made = [*RECORD, str(path), *options, "--", *command]
         done = subprocess.run(made, capture_output=True, text=True, timeout=timeout)
         return Outcome(done.returncode, done.stdout, done.stderr), load(path)
 

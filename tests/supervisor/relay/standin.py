@@ -12,15 +12,18 @@ from typing import Any
 from hornito.hardware.chips import find_chip
 from hornito.supervisor.caller import RemoteCaller
 from hornito.supervisor.relay.device import RelayedDevice
-from hornito.supervisor.relay.files import RelayedFile
+from hornito.supervisor.relay.files import NodeByNumber, RelayedFile
 from hornito.supervisor.served import PassOn
 from hornito.trace.recorded_calls import recording
 from hornito.trace.recorded_relay import RecordedRelay
+from hornito.uapi.descriptors import same_description
 from hornito.virtual.etnaviv.caller import FileIdentity, OwnProcess
+from hornito.virtual.etnaviv.client import OpenFile
 from hornito.virtual.etnaviv.device import VirtualDevice
 from hornito.virtual.etnaviv.fences import Pending
 from hornito.virtual.injection import FaultPlan
 from hornito.virtual.standalone import standalone_device
+from hornito.virtual.timeline import Timeline
 
 
 class DeviceKernel:
@@ -112,12 +115,56 @@ class AsLinux:
             self._device.call(theirs, request, arg, caller)
 
 
+class Nothing:
+    """An executor whose jobs do nothing."""
+
+    def run(self, space: Any, stream: Any, timeline: Timeline) -> None:
+        timeline.finish()
+
+    def close(self) -> None:
+        """Nothing runs elsewhere."""
+
+
+class NullKernel(DeviceKernel):
+    """The same behind /dev/null, each of whose open file descriptions is one of the device's: a node that programs can
+    open by themselves, and be relayed on as on a board, as long as they map nothing."""
+
+    def __init__(self, device: VirtualDevice) -> None:
+        super().__init__(device)
+        self._known: list[tuple[int, OpenFile]] = []  # a descriptor of /dev/null, and what it stands for
+
+    def ioctl(self, fd: int, request: int, arg: ctypes.Structure | int) -> int:
+        return super().ioctl(self._behind(fd), request, arg)
+
+    def mmap(self, fd: int, length: int, offset: int) -> mmap.mmap:
+        return super().mmap(self._behind(fd), length, offset)
+
+    def messages(self, fd: int) -> list[str]:
+        return super().messages(self._behind(fd))
+
+    def _behind(self, fd: int) -> int:
+        if not NodeByNumber("/dev/null").is_node(f"/proc/self/fd/{fd}"):
+            return fd
+        for known, file in self._known:
+            if same_description(known, os.getpid(), fd):
+                return file.client_fd
+        self._known.append((os.dup(fd), self.device.open()))
+        return self._known[-1][1].client_fd
+
+
 @contextlib.contextmanager
-def relayed(path: str, command: list[str], faults: list[str]) -> Iterator[Any]:
-    """A relay with a virtual device behind it, recorded to the file ``path``."""
+def relayed(path: str, command: list[str], faults: list[str], own_node: bool) -> Iterator[Any]:
+    """A relay with a virtual device behind it, recorded to the file ``path``. ``own_node``: programs open /dev/null."""
     chip = find_chip("vipnano-qi")
     with contextlib.ExitStack() as stack:
         recorder = stack.enter_context(recording(path, chip.name, command, "test"))
-        virtual = stack.enter_context(standalone_device(chip, FaultPlan.parse(faults)))
-        relay = stack.enter_context(contextlib.closing(OpeningRelay(DeviceKernel(virtual))))
-        yield AsLinux(RecordedRelay(relay, recorder), virtual)
+        if own_node:
+            virtual = VirtualDevice(chip, Nothing())
+            stack.callback(virtual.shutdown)
+            relay = RelayedDevice(NullKernel(virtual), NodeByNumber("/dev/null"))
+        else:
+            virtual = stack.enter_context(standalone_device(chip, FaultPlan.parse(faults)))
+            relay = OpeningRelay(DeviceKernel(virtual))
+        stack.callback(relay.close)
+        recorded = RecordedRelay(relay, recorder)
+        yield recorded if own_node else AsLinux(recorded, virtual)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hornito.examples import builtin_model
-from hornito.trace.records import Call, Done, Message, Recording
+from hornito.trace.records import WHOLE_SUBMIT, Call, Done, JobTime, Message, Recording
 from tests.supervisor.conftest import Run
 from tests.supervisor.relay.conftest import ROOT, Relayed
 from tests.supervisor.test_recording import assert_no_difference, noise, record_ours
@@ -45,6 +45,9 @@ def test_a_model_s_recording_is_that_of_the_virtual_node(run: Run, relayed: Rela
         list(recording.submits())
     )
     assert [call.request for call in calls(recording)] == [call.request for call in calls(other)]
+    whole = [event for event in recording.events() if isinstance(event, JobTime)]
+    assert [(event.submit, event.job) for event in whole] == [(one.number, WHOLE_SUBMIT) for one in recording.submits()]
+    assert all(event.duration > 0 for event in whole)
     replayed = subprocess.run([*HORNITO, "trace", "replay", recording.path], capture_output=True, text=True, timeout=60)
     assert replayed.returncode == 0, replayed.stderr
 
@@ -77,15 +80,19 @@ signal.signal(signal.SIGALRM, lambda *_: print("handled"))
 signal.setitimer(signal.ITIMER_REAL, 0.2)
 what, seconds = prepare(60)
 print(what, seconds < 20)
+signal.siginterrupt(signal.SIGALRM, False)
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+what, seconds = prepare(0.4)
+print(what, seconds > 0.35)
 """
     found, _ = relayed(str(ROOT), python=CLIENT + script)
     assert (found.code, found.err) == (0, "")
-    assert found.out == "0 ETIMEDOUT\nETIMEDOUT\nhandled\nEINTR True\n"
+    assert found.out == "0 ETIMEDOUT\nETIMEDOUT\nhandled\nEINTR True\nhandled\nETIMEDOUT True\n"
 
 
 def test_a_hang_is_recorded_with_what_the_log_says(relayed: Relayed) -> None:
     script = "for number in range(3):\n    print(submit(), prepare(50)[0])\n"
-    found, recording = relayed(str(ROOT), python=CLIENT + script, faults=("hang@2",))
+    found, recording = relayed(str(ROOT), python=CLIENT + script, options=("hang@2",))
     assert (found.code, found.out, found.err) == (0, "0 done\n" * 3, "")
     assert [event.status for event in recording.events() if isinstance(event, Done)] == [1, -125, 1]
     texts = [event.text for event in recording.events() if isinstance(event, Message) and event.origin == "kernel"]

@@ -73,7 +73,7 @@ class RelayedDevice:
     def find(self, pid: int, fd: int) -> RelayedFile | None:
         """The open file that a descriptor of a process (or thread) shows; None: it is no node of ours."""
         for place, file in enumerate(self._files):
-            if same_description(file.fd, pid, fd):
+            if _shows(file, pid, fd):
                 if place:
                     self._files.insert(0, self._files.pop(place))
                 file.holder = pid, fd

@@ -234,7 +234,7 @@ class Jobs:
             self._granted = job, now + _GRANT
             written = (use for other in self._running for use in other.uses if use.flags & SubmitBoFlag.WRITE)
             job.busy = frozenset(use.buffer.identity for use in written if use.buffer is not None)
-            self._watcher.prepares(job)
+            self._show(self._watcher.prepares, job)
             job.is_ready = True
             job.ready.happen()
 
@@ -248,10 +248,17 @@ class Jobs:
                     self.logged(line)
             except OSError:
                 _log.debug("the kernel's log can't be read", exc_info=True)
-        self._watcher.ended(job)
+        self._show(self._watcher.ended, job)
         with self._lock:
             self._unsettled.remove(job)
         job.settled.happen()
+
+    @staticmethod
+    def _show(look: Callable[[RelayedJob], None], job: RelayedJob) -> None:
+        try:
+            look(job)
+        except Exception:  # to look on is a help; no call may wait for ever because of it
+            _log.exception("a job could not be watched")
 
     def _result(self, job: RelayedJob) -> tuple[int, int]:
         fence = SyncFenceInfo()

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 """What does a convolution of decoded weights give? Exact integers, by whichever way is both proven exact and fast."""
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hornito.virtual.npu import decoders, kernels, matrix
-from hornito.virtual.npu.weights import Weights
+from hornito.virtual.npu import decoders, kernels, matrix, packed
+from hornito.virtual.npu.crew import ALONE, Crew, divided
+from hornito.virtual.npu.weights import KernelShape, Weights
 
 LARGEST_INPUT = 255
 ACCUMULATOR_LIMIT = 1 << 31  # the real width is unknown; beyond this the databook wants a flag
@@ -19,6 +22,12 @@ _FLOAT64_EXACT = 1 << 53
 _GATHERED_BYTES = 1 << 18  # of input at a time, so that it stays in the processor's cache
 _SUMS_BYTES = 1 << 19  # likewise
 _BLOCK = 48  # pixels; a multiple of any tile's width
+FEW = 2  # outputs for which a whole tile is a waste
+BYTES = 4  # to a lane, where ``matrix.group`` says so; else 16 bits
+INT8 = np.iinfo(np.int8)
+# Work is counted in multiplications of lanes, of which there are some 60 in a nanosecond.
+BYTE_IN, BYTE_OUT = 8, 16
+WORTH_A_THREAD = 4 << 20
 _SPARSE = 8  # plane pairs are worth it where at most one in so many has a weight
 
 
@@ -88,79 +97,214 @@ class Target:
         return self.plane_stride, self.row_stride, self.x_size, self.lowest, self.zero_point
 
 
-@dataclass(frozen=True, eq=False)
-class Convolution:
-    """Weights made ready for one kind of arithmetic. ``largest``: what no input makes an accumulator exceed in size."""
+class Store(NamedTuple):
+    """What becomes of the sums, as the kernels take it. ``measure``: accumulators may get too large."""
 
     biases: NDArray[np.float64]
-    largest: int
-    matrix: "Tiles | Floats | None"
-    firsts: NDArray[np.int64]  # where there is no matrix: the first plane pair of each output, and the end
-    planes: NDArray[np.int64]  # a pair's input plane
-    taps: NDArray[np.int32]  # and its weights
+    scale: tuple[float, int, int]
+    target: tuple[int, ...]
+    measure: bool
 
-    @property
-    def safe(self) -> bool:
-        """Whether no input can drive an accumulator to its limit."""
-        return self.largest < ACCUMULATOR_LIMIT
+
+Share = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]  # from image to outputs; see ``Bound.run``
+
+
+class Arithmetic(Protocol):
+    """Weights made ready for one way to multiply."""
 
     @property
     def nbytes(self) -> int:
         """Memory it takes."""
-        dense = 0 if self.matrix is None else self.matrix.weights.nbytes
-        return self.biases.nbytes + dense + self.firsts.nbytes + self.planes.nbytes + self.taps.nbytes
 
-    def run(self, image: NDArray[np.uint8], window: Window, target: Target, out: NDArray[np.uint8]) -> float:
-        """Compute all outputs into ``out``. Gives the largest |accumulator| met, or 0 where ``safe`` says enough."""
-        measure = not self.safe
-        scale = target.factor.scale(self.largest)
-        if self.matrix is None:
-            numbers = tuple(window), self.firsts, self.planes, self.taps, self.biases
-            pairs: float = kernels.convolve_pairs(image, *numbers, scale, target.numbers(), measure, out)
-            return pairs
-        pixels = window.out_x * window.out_y
-        places = self.matrix.places
-        direct = window.is_one_row
-        step = _SUMS_BYTES // (4 * len(self.biases))
-        if not direct:
-            step = min(step, _GATHERED_BYTES // places)
-        step = max(1, step // _BLOCK) * _BLOCK
-        worst = 0.0
-        for start in range(0, pixels, step):
-            count = min(step, pixels - start)
-            if direct:
-                sums = self.matrix.multiply(image, window.plane_stride, start, count)
-            else:
-                columns = np.empty((places, count), np.uint8)
-                kernels.gather_columns(image, tuple(window), start, columns)
-                sums = self.matrix.multiply(columns.reshape(-1), count, 0, count)
-            found = kernels.requantise(sums, self.biases, scale, target.numbers(), start, count, measure, out)
-            worst = max(worst, found)
-        return worst
+    def shares(self, window: Window, store: Store, workers: int) -> list[Share]:
+        """The work, in so many shares at most, for threads of their own."""
 
 
 @dataclass(frozen=True, eq=False)
-class Tiles:
-    """Weights as 16-bit integers in the order of the processor's multiplications; exact while sums fit 32 bits."""
+class Bound:
+    """A convolution of images of one form into outputs of one form. ``safe``: no input can drive an accumulator to its
+    limit."""
 
+    safe: bool
+    shares: list[Share]
+
+    def run(self, image: NDArray[np.uint8], out: NDArray[np.uint8], crew: Crew = ALONE) -> float:
+        """Compute all outputs into ``out``. Gives the largest |accumulator| met, or 0 where ``safe`` says enough."""
+        if len(self.shares) == 1:
+            return self.shares[0](image, out)
+        return max(crew.map([functools.partial(share, image, out) for share in self.shares]))
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """Decoded coefficients, ready. ``largest``: what no input makes an accumulator exceed in size."""
+
+    biases: NDArray[np.float64]
+    largest: int
+    arithmetic: Arithmetic
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it takes."""
+        return self.biases.nbytes + self.arithmetic.nbytes
+
+    def bind(self, window: Window, target: Target, workers: int = 1) -> Bound:
+        """For images and outputs of that form."""
+        safe = self.largest < ACCUMULATOR_LIMIT
+        store = Store(self.biases, target.factor.scale(self.largest), target.numbers(), not safe)
+        return Bound(safe, self.arithmetic.shares(window, store, workers))
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """Weights as small integers in the order of the processor's multiplications (``packed.convolve_dense``). Exact
+    while sums fit 32 bits."""
+
+    outputs: int
+    order: NDArray[np.int64]
+    places: NDArray[np.int64]
     weights: NDArray[np.int32]
-    places: int
+    ones: NDArray[np.int32]
+    each: int
 
     @classmethod
-    def pack(cls, weights: Weights, outputs: int, places: int) -> "Tiles":
-        rows = matrix.tile_rows()
-        blocks, pairs = -(-outputs // rows), -(-places // 2)
-        table = np.zeros((blocks, pairs, rows, 2), np.int16)
-        decoders.fill_tiles(weights.outputs, weights.places, weights.values, table)
-        return cls(table.view(np.int32)[..., 0], places)
+    def pack(cls, weights: Weights, shape: KernelShape) -> "Dense":
+        taps, size = shape.rows * shape.columns, matrix.group()
+        used: NDArray[np.bool_] = np.zeros((shape.planes, taps), np.bool_)
+        planes, tap = np.divmod(weights.places, taps)
+        used[planes, tap] = True
+        # Planes of which the same taps matter side by side: what no plane of a lane has a weight for is left out. A
+        # stride of 2 that was made a kernel of 2x2 on four times the planes is all zeros in 7 places of 16.
+        order = np.arange(shape.planes)
+        if not used.all():
+            _, kinds = np.unique(used, axis=0, return_inverse=True)
+            order = np.argsort(kinds.reshape(-1), kind="stable")
+            order = order[used[order].any(axis=1)]
+        groups = max(1, -(-len(order) // size))
+        lane_of = np.zeros(shape.planes, np.int64)
+        lane_of[order] = np.arange(len(order))
+        lanes = np.zeros((groups * size, taps), np.bool_)
+        lanes[: len(order)] = used[order]
+        wanted: NDArray[np.bool_] = np.any(lanes.reshape(groups, size, taps), axis=1)
+        wanted[0, 0] = True  # never none at all
+        numbers = np.full((groups, taps), -1, np.int64)
+        group, tap = np.nonzero(wanted)
+        numbers[group, tap] = np.arange(len(group))
+        low, high = int(weights.values.min(initial=0)), int(weights.values.max(initial=0))
+        each = 0
+        if size == BYTES and (low < INT8.min or high > INT8.max):
+            each = high - INT8.max if high > INT8.max else low - INT8.min
+        rows = matrix.tile_rows() if shape.outputs > FEW else 1
+        table = np.full((-(-shape.outputs // rows), len(group), rows, size), -each, np.int16)
+        packed.fill_dense(weights.outputs, weights.places, weights.values, (taps, each), lane_of, numbers, table)
+        kind = np.int8 if size == BYTES else np.int16
+        ones = np.ones((len(group), size), kind).view(np.int32)[:, 0]
+        members = np.full(groups * size, -1, np.int64)
+        members[: len(order)] = order
+        places = np.column_stack((group, *np.divmod(tap, shape.columns)))
+        factors = table.astype(kind, copy=False).view(np.int32)[..., 0]
+        return cls(shape.outputs, members, places, factors, ones, each)
 
-    def multiply(self, source: NDArray[np.uint8], stride: int, start: int, count: int) -> NDArray[np.int32]:
-        """Sums of ``count`` pixels (a row longer than that), place k's bytes beginning at start + k * stride."""
-        width = matrix.tile_columns()
-        blocks, _, rows = self.weights.shape
-        sums = np.empty((blocks * rows, -(-count // width) * width), np.int32)
-        kernels.multiply(source, stride, start, count, self.weights, sums)
-        return sums
+    @property
+    def nbytes(self) -> int:
+        return self.order.nbytes + self.places.nbytes + self.weights.nbytes + self.ones.nbytes
+
+    def shares(self, window: Window, store: Store, workers: int) -> list[Share]:
+        work = _work(window, len(self.places) * self.outputs, len(self.order), self.outputs)
+        flat = window.out_y == window.kernel_x == window.kernel_y == window.step == 1
+        pixels = (window.out_x, matrix.tile_columns()) if flat else (window.out_y, 1)
+        parts = divided(min(workers, 1 + work // WORTH_A_THREAD), (self.outputs, self.weights.shape[2]), pixels)
+        known = self.order, self.places, self.weights, self.ones, self.each
+        view = tuple(window)
+        return [
+            lambda image, out, part=part: packed.convolve_dense(  # type: ignore[misc]
+                image, view, part, *known, *store, out
+            )
+            for part in parts
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Sparse:
+    """Weights of few plane pairs (``packed.convolve_sparse``); exact while sums fit 32 bits."""
+
+    firsts: NDArray[np.int64]
+    planes: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    places: NDArray[np.int64]
+    weights: NDArray[np.int32]
+
+    @classmethod
+    def pack(cls, pairs: "Pairs", shape: KernelShape) -> "Sparse":
+        size = matrix.group()
+        count, columns = len(pairs.taps), -(-shape.columns // size)
+        padded = np.zeros((count, shape.rows, columns * size), np.int32)
+        padded[:, :, : shape.columns] = pairs.taps.reshape(count, shape.rows, shape.columns)
+        rest: NDArray[np.int32] = padded.reshape(count, shape.rows, columns, size)
+        kind = np.int8 if size == BYTES else np.int16
+        owners, places, weights = [], [], []
+        while rest.any():  # the difference of two bytes is a sum of three signed ones at most
+            now = np.clip(rest, np.iinfo(kind).min, np.iinfo(kind).max)
+            pair, row, column = np.nonzero(np.any(now, axis=3))
+            owners.append(pair)
+            places.append(np.column_stack((row, column)))
+            weights.append(now[pair, row, column].astype(kind).view(np.int32)[:, 0])
+            rest = rest - now
+        if not owners:
+            return cls(pairs.firsts, pairs.planes, np.zeros(count + 1, np.int64), *_nothing())
+        owner = np.concatenate(owners)
+        order = np.argsort(owner, kind="stable")
+        starts = np.searchsorted(owner[order], np.arange(count + 1))
+        return cls(pairs.firsts, pairs.planes, starts, np.concatenate(places)[order], np.concatenate(weights)[order])
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in vars(self).values())
+
+    def shares(self, window: Window, store: Store, workers: int) -> list[Share]:
+        outputs = len(self.firsts) - 1
+        work = _work(window, len(self.weights), len(self.planes), outputs)
+        parts = divided(min(workers, 1 + work // WORTH_A_THREAD), (outputs, 1), (window.out_y, 1))
+        known = self.firsts, self.planes, self.starts, self.places, self.weights
+        view = tuple(window)
+        return [
+            lambda image, out, part=part: packed.convolve_sparse(  # type: ignore[misc]
+                image, view, part, *known, *store, out
+            )
+            for part in parts
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Plane pairs with weights, where vectors are short: the first of each output, and the end; a pair's input plane
+    and its weights."""
+
+    firsts: NDArray[np.int64]
+    planes: NDArray[np.int64]
+    taps: NDArray[np.int32]
+
+    @classmethod
+    def find(cls, weights: Weights, shape: KernelShape) -> "Pairs | None":
+        """The pairs, if few enough."""
+        outputs, planes, taps = shape.outputs, shape.planes, shape.rows * shape.columns
+        if len(weights.values) * _SPARSE > outputs * planes * taps:
+            return None
+        pairs, inverse = np.unique(weights.outputs * planes + weights.places // taps, return_inverse=True)
+        if len(pairs) * _SPARSE > outputs * planes:
+            return None
+        table = np.zeros((len(pairs), taps), np.int32)
+        table[inverse, weights.places % taps] = weights.values
+        owners, sources = np.divmod(pairs, planes)
+        return cls(np.searchsorted(owners, np.arange(outputs + 1)), sources, table)
+
+    @property
+    def nbytes(self) -> int:
+        return self.firsts.nbytes + self.planes.nbytes + self.taps.nbytes
+
+    def shares(self, window: Window, store: Store, workers: int) -> list[Share]:
+        known = tuple(window), self.firsts, self.planes, self.taps, *store
+        return [lambda image, out: kernels.convolve_pairs(image, *known, out)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,51 +313,79 @@ class Floats:
 
     weights: NDArray[Any]
 
-    @property
-    def places(self) -> int:
-        """Columns."""
-        return int(self.weights.shape[1])
-
     @classmethod
-    def pack(cls, weights: Weights, outputs: int, places: int, kind: type[np.floating[Any]]) -> "Floats":
-        table = np.zeros((outputs, places), kind)
+    def pack(cls, weights: Weights, shape: KernelShape, kind: type[np.floating[Any]]) -> "Floats":
+        table = np.zeros((shape.outputs, shape.planes * shape.rows * shape.columns), kind)
         table[weights.outputs, weights.places] = weights.values
         return cls(table)
 
-    def multiply(self, source: NDArray[np.uint8], stride: int, start: int, count: int) -> NDArray[np.float64]:
-        """As ``Tiles.multiply`` does."""
-        rows = np.lib.stride_tricks.as_strided(source[start:], (self.places, count), (stride, 1), writeable=False)
+    @property
+    def nbytes(self) -> int:
+        return self.weights.nbytes
+
+    def shares(self, window: Window, store: Store, workers: int) -> list[Share]:
+        return [lambda image, out: self._run(image, window, store, out)]  # BLAS has threads of its own
+
+    def _run(self, image: NDArray[np.uint8], window: Window, store: Store, out: NDArray[np.uint8]) -> float:
+        pixels = window.out_x * window.out_y
+        outputs, places = self.weights.shape
+        direct = window.is_one_row
+        step = _SUMS_BYTES // (4 * outputs)
+        if not direct:
+            step = min(step, _GATHERED_BYTES // places)
+        step = max(1, step // _BLOCK) * _BLOCK
+        worst = 0.0
+        for start in range(0, pixels, step):
+            count = min(step, pixels - start)
+            if direct:
+                sums = self._multiply(image, window.plane_stride, start, count)
+            else:
+                columns = np.empty((places, count), np.uint8)
+                kernels.gather_columns(image, tuple(window), start, columns)
+                sums = self._multiply(columns.reshape(-1), count, 0, count)
+            biases, scale, target, measure = store
+            found = kernels.requantise(sums, biases, scale, target, start, count, measure, out)
+            worst = max(worst, found)
+        return worst
+
+    def _multiply(self, source: NDArray[np.uint8], stride: int, start: int, count: int) -> NDArray[np.float64]:
+        """Sums of ``count`` pixels, place k's bytes beginning at start + k * stride."""
+        places = self.weights.shape[1]
+        rows = np.lib.stride_tricks.as_strided(source[start:], (places, count), (stride, 1), writeable=False)
         sums: NDArray[np.float64] = (self.weights @ rows.astype(self.weights.dtype)).astype(np.float64)
         return sums
 
 
-def prepare(weights: Weights, outputs: int, planes: int, taps: int, centre: int) -> Convolution:
+def prepare(weights: Weights, shape: KernelShape, centre: int) -> Convolution:
     """Choose the arithmetic for these weights, and prove it exact. ``centre`` is what the unit subtracts from inputs,
     border included: the same as so much less bias for each weight."""
-    magnitudes, totals = np.zeros(outputs, np.int64), np.zeros(outputs, np.int64)
+    magnitudes, totals = np.zeros(shape.outputs, np.int64), np.zeros(shape.outputs, np.int64)
     decoders.add_up(weights.outputs, weights.values, magnitudes, totals)
     largest = int(magnitudes.max(initial=0)) * LARGEST_INPUT
     folded = weights.biases - centre * totals
     lowest, highest = (folded + LARGEST_INPUT * ((totals + sign * magnitudes) // 2) for sign in (-1, 1))
     accumulator = int(max(-lowest.min(), highest.max()))
-    biases = folded.astype(np.float64)
-    if len(weights.values) * _SPARSE <= outputs * planes * taps and largest < _INT32_EXACT:
-        pairs, inverse = np.unique(weights.outputs * planes + weights.places // taps, return_inverse=True)
-        if len(pairs) * _SPARSE <= outputs * planes:
-            table = np.zeros((len(pairs), taps), np.int32)
-            table[inverse, weights.places % taps] = weights.values
-            owners, sources = np.divmod(pairs, planes)
-            return Convolution(
-                biases, accumulator, None, np.searchsorted(owners, np.arange(outputs + 1)), sources, table
-            )
-    dense: Tiles | Floats
-    if matrix.lanes() and largest < _INT32_EXACT:
-        dense = Tiles.pack(weights, outputs, planes * taps)
-    else:
-        exact = np.float32 if largest < _FLOAT32_EXACT else np.float64
-        dense = Floats.pack(weights, outputs, planes * taps, exact)
-    none = np.zeros(0, np.int64)
-    return Convolution(biases, accumulator, dense, none, none, np.zeros((0, taps), np.int32))
+    return Convolution(folded.astype(np.float64), accumulator, _arithmetic(weights, shape, largest))
+
+
+def _arithmetic(weights: Weights, shape: KernelShape, largest: int) -> Arithmetic:
+    if largest < _INT32_EXACT:
+        pairs = Pairs.find(weights, shape)
+        if pairs is not None:
+            return Sparse.pack(pairs, shape) if matrix.lanes() else pairs
+        if matrix.lanes():
+            return Dense.pack(weights, shape)
+    return Floats.pack(weights, shape, np.float32 if largest < _FLOAT32_EXACT else np.float64)
+
+
+def _work(window: Window, places: int, planes: int, outputs: int) -> int:
+    """What a layer takes, if each output pixel multiplies so many lanes; to know whether a thread is worth it."""
+    pixels = window.out_x * window.out_y
+    return pixels * (places + BYTE_IN * planes * window.step**2 + BYTE_OUT * outputs)
+
+
+def _nothing() -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    return np.zeros((0, 2), np.int64), np.zeros(0, np.int32)
 
 
 def as_one_row(window: Window, target: Target) -> tuple[Window, Target]:

@@ -181,12 +181,3 @@ def add_up(outputs, weights, magnitudes, totals):  # type: ignore[no-untyped-def
         output, weight = outputs[i], np.int64(weights[i])
         magnitudes[output] += abs(weight)
         totals[output] += weight
-
-
-@kernel("void(int64[:], int32[::1], int16[::1], int16[:,:,:,::1])")
-def fill_tiles(outputs, places, weights, table):  # type: ignore[no-untyped-def]
-    """Put each weight where ``multiply`` looks for it: block of outputs, pair of places, output, place of the pair."""
-    rows = table.shape[2]
-    for i in range(len(outputs)):
-        block = outputs[i] // rows
-        table[block, places[i] >> 1, outputs[i] - block * rows, places[i] & 1] = weights[i]

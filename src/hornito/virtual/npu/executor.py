@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """How does a command stream become work? Front end, units and memory put together."""
 
+from collections import OrderedDict
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,25 +11,30 @@ from hornito.hardware.chips import Chip
 from hornito.virtual.faults import Fault
 from hornito.virtual.memory import AddressSpace
 from hornito.virtual.npu import kernels
+from hornito.virtual.npu.crew import Crew
 from hornito.virtual.npu.frontend import FrontEnd, Job
 from hornito.virtual.npu.hazards import Hazards
 from hornito.virtual.npu.nn import NNUnit
 from hornito.virtual.npu.tp import TPUnit
 from hornito.virtual.timeline import Timeline
 
+_STREAMS_KEPT = 64
+
 
 class Executor:
-    """The engines of one virtual chip. Not to be used by two threads at once.
+    """The engines of one virtual chip. Not to be used by two threads at once; it has ``threads`` itself.
 
     ``jobs``: what the last stream has run so far. Raises Unsupported for a chip whose formats are not modelled.
     """
 
-    def __init__(self, chip: Chip, report: kernels.Report | None = None) -> None:
+    def __init__(self, chip: Chip, report: kernels.Report | None = None, threads: int = 1) -> None:
         self.chip = chip
-        self._nn = NNUnit(chip)
+        self._crew = Crew(threads)
+        self._nn = NNUnit(chip, crew=self._crew)
         self._tp = TPUnit()
         self._hazards = Hazards()
         self.jobs: list[Job] = []
+        self._streams: OrderedDict[bytes, list[Job]] = OrderedDict()  # those that end well, and what they start
         kernels.warm_up(report)
 
     def run(self, space: AddressSpace, stream: NDArray[np.uint32], timeline: Timeline | None = None) -> None:
@@ -38,7 +46,7 @@ class Executor:
         self._hazards = Hazards()
         front_end = FrontEnd(self.chip)
         try:
-            for job in front_end.jobs(stream):
+            for job in self._jobs(front_end, stream):
                 try:
                     self._run(space, job, timeline)
                 except Fault as fault:
@@ -50,6 +58,22 @@ class Executor:
                 timeline.stand(front_end.position)
             raise
         timeline.finish()
+
+    def _jobs(self, front_end: FrontEnd, stream: NDArray[np.uint32]) -> Iterable[Job]:
+        """What the stream starts. One that was run before is known by its words."""
+        words = stream.tobytes()
+        known = self._streams.get(words)
+        if known is not None:
+            self._streams.move_to_end(words)
+            yield from known
+            return
+        found = []
+        for job in front_end.jobs(stream):
+            found.append(job)
+            yield job
+        self._streams[words] = found
+        if len(self._streams) > _STREAMS_KEPT:
+            self._streams.popitem(last=False)
 
     def _run(self, space: AddressSpace, job: Job, timeline: Timeline) -> None:
         if job.unit == "NN":
@@ -66,4 +90,5 @@ class Executor:
             self._tp.execute(moves)
 
     def close(self) -> None:
-        """Nothing is held that must be given back."""
+        """End its threads."""
+        self._crew.close()

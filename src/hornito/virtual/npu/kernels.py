@@ -20,23 +20,20 @@ import numpy as np
 from hornito.files import Store, cache_directory
 from hornito.virtual.npu import machine_code, matrix
 
-# Of this processor; Kernel fills them in before it compiles what uses them.
-tile: Any = None
-narrow_tile: Any = None
-tile_columns = tile_lanes = 0
 log = logging.getLogger("hornito")
 Report = Callable[[int, int, str], None]  # steps done, steps in all, what comes next
 
 _lock = threading.Lock()
 _ALL: list["Kernel"] = []
+_INLINED: list[Callable[..., Any]] = []  # functions that kernels use
 
 
 class Kernel:
     """A function that numba compiles for its signatures when it is first called, or loads from the cache folder."""
 
-    def __init__(self, function: Callable[..., Any], signatures: tuple[str, ...], tiles: bool) -> None:
+    def __init__(self, function: Callable[..., Any], signatures: tuple[str, ...], tiles: bool | None) -> None:
         self.name = function.__name__
-        self.tiles = tiles  # made of tiles that not every processor has
+        self.tiles = tiles  # made of tiles that not every processor has; False: used where there are none
         self._function = function
         self._signatures = list(signatures)
         self._compiled: Callable[..., Any] | None = None
@@ -89,13 +86,16 @@ class Kernel:
         """What the loop's source needs to be compiled."""
         from numba.extending import register_jitable
 
-        register_jitable(round_half_up)
+        while _INLINED:
+            register_jitable(_INLINED.pop())
         if self.tiles:
             self._function.__globals__.update(
-                tile=matrix.tile_function(matrix.TILE_VECTORS),
-                narrow_tile=matrix.tile_function(1),
+                tile=matrix.tile_function(matrix.tile_rows(), matrix.TILE_VECTORS),
+                line_tile=matrix.tile_function(1, matrix.LINE_VECTORS),
+                tile_rows=matrix.tile_rows(),
                 tile_columns=matrix.tile_columns(),
-                tile_lanes=matrix.lanes(),
+                line_columns=matrix.line_columns(),
+                group_size=matrix.group(),
             )
 
     def _build(self, folder: str | None) -> Callable[..., Any]:
@@ -117,7 +117,7 @@ class Kernel:
 
 def _sources(function: Callable[..., Any]) -> list[bytes]:
     """All that a loop may be made of: its module's source, what modules share, and the tiles of this processor."""
-    tiles = f"{matrix.lanes()}".encode()
+    tiles = matrix.arithmetic().encode()
     return [tiles, *(Path(path).read_bytes() for path in (function.__code__.co_filename, __file__, matrix.__file__))]
 
 
@@ -133,7 +133,7 @@ def _cache_folder(function: Callable[..., Any]) -> str | None:
         return None
 
 
-def kernel(*signatures: str, tiles: bool = False) -> Callable[[Callable[..., Any]], Kernel]:
+def kernel(*signatures: str, tiles: bool | None = None) -> Callable[[Callable[..., Any]], Kernel]:
     def keep(function: Callable[..., Any]) -> Kernel:
         _ALL.append(Kernel(function, signatures, tiles))
         return _ALL[-1]
@@ -141,10 +141,16 @@ def kernel(*signatures: str, tiles: bool = False) -> Callable[[Callable[..., Any
     return keep
 
 
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that kernels use, compiled into each."""
+    _INLINED.append(function)
+    return function
+
+
 def warm_up(report: Report | None = None) -> None:
     """Compile or load every kernel of the modules imported so far. Once one had to be compiled, ``report`` is called
     before each further one, and at the end: where all are loaded it hears nothing."""
-    wanted = [known for known in _ALL if matrix.lanes() or not known.tiles]
+    wanted = [known for known in _ALL if known.tiles in (None, matrix.lanes() > 0)]
     compiling = False
     for done, known in enumerate(wanted):
         if report is not None and compiling:
@@ -156,6 +162,7 @@ def warm_up(report: Report | None = None) -> None:
         report(len(wanted), len(wanted), "")
 
 
+@inlined
 def round_half_up(accumulator: Any, scale: Any) -> Any:
     """accumulator * factor to the nearest integer, ties upward: the one place that knows how the NN unit rounds.
 
@@ -165,6 +172,20 @@ def round_half_up(accumulator: Any, scale: Any) -> Any:
     if multiplier != 0:
         return np.float64((np.int64(accumulator) * multiplier + (1 << (shift - 1))) >> shift)
     return np.floor(accumulator * factor + 0.5)
+
+
+@kernel("int64(uint32[::1], uint32[::1])")
+def same(first, second):  # type: ignore[no-untyped-def]
+    """1 if two arrays of the same length are equal, else 0."""
+    block = 1024
+    for start in range(0, len(first), block):
+        a, b = first[start : start + block], second[start : start + block]
+        differing = np.uint32(0)
+        for i in range(len(a)):
+            differing |= a[i] ^ b[i]
+        if differing != 0:
+            return 0
+    return 1
 
 
 @kernel("void(uint8[::1], UniTuple(int64, 12), int64, uint8[:,::1])")
@@ -211,43 +232,7 @@ def gather_columns(image, view, start, columns):  # type: ignore[no-untyped-def]
             y += 1
 
 
-@kernel("void(uint8[::1], int64, int64, int64, int32[:,:,::1], int32[:,::1])", tiles=True)
-def multiply(source, stride, start, count, weights, sums):  # type: ignore[no-untyped-def]
-    """sums = weights x the bytes source[start + k * stride : ... + count] of all places k, in 32-bit integers.
-
-    weights: blocks of outputs x pairs of places x outputs, each the two weights as 16 bits. Places there are pairs of,
-    so an odd last one comes with a weight of 0 and may lie anywhere within source.
-    """
-    blocks, pairs, rows = weights.shape
-    width, narrow = tile_columns, tile_lanes
-    length = sums.shape[1]
-    panel = np.zeros((pairs, width), np.int32)
-    last = len(source) - count
-    for at in range(0, count, width):
-        here = min(width, count - at)
-        for pair in range(pairs):
-            first = start + 2 * pair * stride
-            second = min(first + stride, last)
-            evens, odds = source[first + at : first + at + here], source[second + at : second + at + here]
-            line = panel[pair]
-            if here == width:
-                for i in range(width):
-                    line[i] = np.int32(evens[i]) | np.int32(odds[i]) << 16
-            else:
-                for i in range(here):
-                    line[i] = np.int32(evens[i]) | np.int32(odds[i]) << 16
-        for block in range(blocks):
-            left, to = block * pairs * rows, block * rows * length + at
-            if here > 2 * narrow:
-                tile(weights, left, panel, 0, width, pairs, sums, to, length)
-            else:
-                for part in range(0, here, narrow):
-                    narrow_tile(weights, left, panel, part, width, pairs, sums, to + part, length)
-
-
 @kernel(
-    "float64(int32[:,::1], float64[::1], Tuple((float64, int64, int64)), UniTuple(int64, 5), int64, int64, boolean,"
-    "uint8[::1])",
     "float64(float64[:,::1], float64[::1], Tuple((float64, int64, int64)), UniTuple(int64, 5), int64, int64, boolean,"
     "uint8[::1])",
 )
@@ -286,7 +271,8 @@ def requantise(sums, biases, scale, target, start, count, measure, out):  # type
 
 @kernel(
     "float64(uint8[::1], UniTuple(int64, 12), int64[::1], int64[::1], int32[:,::1], float64[::1],"
-    "Tuple((float64, int64, int64)), UniTuple(int64, 5), boolean, uint8[::1])"
+    "Tuple((float64, int64, int64)), UniTuple(int64, 5), boolean, uint8[::1])",
+    tiles=False,
 )
 def convolve_pairs(  # type: ignore[no-untyped-def]
     image, view, firsts, planes, taps, biases, scale, target, measure, out

@@ -14,21 +14,29 @@ from hornito.hardware.chips import Chip
 from hornito.hardware.nn import ARITHMETIC, BYTES, MAX_TILE_X, NEGATIVE_SHIFT, CachingMode, NNDescriptor, Pooling
 from hornito.virtual.faults import Fault, MMUFault
 from hornito.virtual.memory import AddressSpace
+from hornito.virtual.npu import kernels
 from hornito.virtual.npu.coefficients import READERS
-from hornito.virtual.npu.convolution import ACCUMULATOR_LIMIT, Convolution, Factor, Target, Window, as_one_row, prepare
+from hornito.virtual.npu.convolution import ACCUMULATOR_LIMIT, Bound, Factor, Target, Window, as_one_row, prepare
+from hornito.virtual.npu.crew import ALONE, Crew
 from hornito.virtual.npu.hazards import Footprint
 from hornito.virtual.npu.weights import KernelShape, shape_of
 
 _ADDRESSES = {name: (NNDescriptor.layout()[name], shift) for name, shift in NNDescriptor.addresses().items()}
+_REST = np.full(NNDescriptor.WORDS, 0xFFFFFFFF, np.uint32)  # the bits of a descriptor that are no address
+for _field, _ in _ADDRESSES.values():
+    _REST[_field.word] &= np.uint32(~_field.mask & 0xFFFFFFFF)
 _CACHE_BYTES = 192 << 20
 _LAYERS_KEPT = 4096
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A checked descriptor without its addresses. ``skip``: bytes from the input's address to the window's image."""
+    """A checked descriptor without its addresses. ``skip``: bytes from the input's address to the window's image;
+    ``reads``: how many of it are read, 0 where only the border is; ``writes``: from the first output to the last."""
 
     skip: int
+    reads: int
+    writes: int
     window: Window
     target: Target
     shape: KernelShape
@@ -41,15 +49,16 @@ class ReadyLayer:
 
     work: Work
     layer: Layer
-    convolution: Convolution
+    convolution: Bound
     source: int
     destination: int
 
     @property
     def footprint(self) -> Footprint:
         """The image that it reads, coefficients aside, and the planes that it writes."""
-        start, length = _read(self.layer, self.source)
-        return Footprint(((start, start + length),), ((self.destination, self.destination + _reach(self.layer)),))
+        start = self.source + self.layer.skip
+        reads, writes = (start, start + self.layer.reads), (self.destination, self.destination + self.layer.writes)
+        return Footprint((reads,), (writes,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,18 +66,15 @@ class _Decoded:
     """Coefficients as they were in memory, what became of them, and the whole job's work."""
 
     blob: NDArray[np.uint8]
-    convolution: Convolution
+    convolution: Bound
     work: Work
-
-    @property
-    def nbytes(self) -> int:
-        return self.blob.nbytes + self.convolution.nbytes
+    nbytes: int
 
 
 class NNUnit:
     """All NN cores of a chip. Keeps what it decoded, and uses it again only where memory still holds the same bytes."""
 
-    def __init__(self, chip: Chip, cache_bytes: int = _CACHE_BYTES) -> None:
+    def __init__(self, chip: Chip, cache_bytes: int = _CACHE_BYTES, crew: Crew = ALONE) -> None:
         reader = READERS.get(chip.coefficient_format)
         if reader is None:
             raise Unsupported(
@@ -80,6 +86,7 @@ class NNUnit:
         self._layers: dict[bytes, Layer] = {}
         self._decoded: OrderedDict[tuple[bytes, int], _Decoded] = OrderedDict()
         self._cache_bytes = cache_bytes
+        self._crew = crew
 
     def run(self, space: AddressSpace, address: int) -> None:
         """Execute the descriptor at ``address``. Raises Fault before anything is written."""
@@ -87,12 +94,13 @@ class NNUnit:
 
     def fetch(self, space: AddressSpace, address: int) -> ReadyLayer:
         """Read and check the descriptor at ``address``, and its coefficients. Raises Fault."""
-        words = space.view(address, BYTES).view("<u4").copy()
-        found = words.tolist()
-        at = {name: field.extract(found) << shift for name, (field, shift) in _ADDRESSES.items()}
+        words = space.view(address, BYTES).view("<u4")[: NNDescriptor.WORDS].copy()
+        at = {
+            name: (int(words[field.word]) & field.mask) >> field.lsb << shift
+            for name, (field, shift) in _ADDRESSES.items()
+        }
         coefficients, source, destination = at["kernel_address"], at["in_image_address"], at["out_image_address"]
-        for field, _ in _ADDRESSES.values():
-            words[field.word] &= np.uint32(~field.mask & 0xFFFFFFFF)
+        words &= _REST
         key = words.tobytes()
         layer = self._layers.get(key)
         if layer is None:
@@ -110,25 +118,27 @@ class NNUnit:
     def _convolution(self, space: AddressSpace, key: bytes, layer: Layer, address: int) -> _Decoded:
         """The decoded coefficients that memory holds now."""
         shape = layer.shape
+        known = self._decoded.get((key, address))
+        if known is not None and _is_there(space, address, known.blob):
+            self._decoded.move_to_end((key, address))
+            return known
         try:
             header = space.view(address, self._reader.header(shape, self._chip))
             size = self._reader.size(header, shape, self._chip)
-            blob = space.view(address, size)
-            known = self._decoded.get((key, address))
-            if known is not None and len(known.blob) == size and np.array_equal(_wide(blob), _wide(known.blob)):
-                self._decoded.move_to_end((key, address))
-                return known
-            kept = blob.copy()  # decoded from the copy: nobody can change it on the way
+            kept = space.view(address, size).copy()  # decoded from the copy: nobody can change it on the way
             weights = self._reader.decode(kept, shape, self._chip)
         except MMUFault:
             raise
         except Fault as fault:
             fault.address = address
             raise
-        convolution = prepare(
-            weights, shape.outputs, shape.planes, shape.rows * shape.columns, ARITHMETIC[self._chip.nn_version].centre
+        convolution = prepare(weights, shape, ARITHMETIC[self._chip.nn_version].centre)
+        decoded = _Decoded(
+            kept,
+            convolution.bind(layer.window, layer.target, self._crew.workers),
+            nn_work(layer.descriptor, size, self._chip),
+            kept.nbytes + convolution.nbytes,
         )
-        decoded = _Decoded(kept, convolution, nn_work(layer.descriptor, size, self._chip))
         self._keep((key, address), decoded)
         return decoded
 
@@ -144,47 +154,41 @@ class NNUnit:
     def execute(self, space: AddressSpace, ready: ReadyLayer) -> None:
         """Convolve and store. Raises Fault before anything is written."""
         layer, convolution, destination = ready.layer, ready.convolution, ready.destination
-        image, low = _input(space, layer, ready.source)
-        target, reach = layer.target, _reach(layer)
-        out = space.view(destination, reach, write=True)
-        if destination < low + len(image) and low < destination + reach:
+        low = ready.source + layer.skip
+        image = space.view(low, layer.reads) if layer.reads else np.zeros(1, np.uint8)
+        out = space.view(destination, layer.writes, write=True)
+        if destination < low + layer.reads and low < destination + layer.writes:
             image = image.copy()  # the output is computed from the input as it was
         if convolution.safe:
-            convolution.run(image, layer.window, target, out)
+            convolution.run(image, out, self._crew)
             return
         result = out.copy()
-        worst = convolution.run(image, layer.window, target, result)
+        worst = convolution.run(image, result, self._crew)
         if worst >= ACCUMULATOR_LIMIT:
             raise Fault(f"an accumulator of {worst:.0f} in size; the model stops at {ACCUMULATOR_LIMIT}", unit="NN")
         out[:] = result
+
+
+def _is_there(space: AddressSpace, address: int, blob: NDArray[np.uint8]) -> bool:
+    """Whether memory still holds those bytes."""
+    try:
+        found = space.view(address, len(blob))
+    except MMUFault:
+        return False  # other coefficients may be shorter
+    return bool(kernels.same(_wide(found), _wide(blob)))
 
 
 def _wide(blob: NDArray[np.uint8]) -> NDArray[np.uint32]:
     return blob.view(np.uint32)
 
 
-def _input(space: AddressSpace, layer: Layer, source: int) -> tuple[NDArray[np.uint8], int]:
-    """The bytes that are read: they begin with the first pixel of the window's image. And their address."""
-    start, length = _read(layer, source)
-    return (space.view(start, length), start) if length else (np.zeros(1, np.uint8), source)
-
-
-def _reach(layer: Layer) -> int:
-    """Bytes from the first that is written to the last, gaps included."""
-    target = layer.target
-    last_plane = (layer.shape.outputs - 1) * target.plane_stride
-    return last_plane + (layer.window.out_y - 1) * target.row_stride + target.x_size
-
-
-def _read(layer: Layer, source: int) -> tuple[int, int]:
-    """Address and number of the bytes that are read, gaps included; none where only the border is."""
-    w = layer.window
+def _reads(w: Window, planes: int) -> int:
+    """How many bytes of its image a window reads; they begin with the first pixel."""
     last_y = min(w.y_size - 1, w.step * (w.out_y - 1) + w.kernel_y - 1 + w.offset_y)
     last_x = min(w.x_size - 1, w.step * (w.out_x - 1) + w.kernel_x - 1 + w.offset_x)
     if last_y < 0 or last_x < 0:
-        return source, 0
-    reach = (layer.shape.planes - 1) * w.plane_stride + last_y * w.row_stride + last_x + 1
-    return source + layer.skip, reach
+        return 0  # only the border is read
+    return (planes - 1) * w.plane_stride + last_y * w.row_stride + last_x + 1
 
 
 def _layer(words: NDArray[np.uint32], chip: Chip) -> Layer:
@@ -221,7 +225,10 @@ def _layer(words: NDArray[np.uint32], chip: Chip) -> Layer:
     factor = Factor((1 << arithmetic.mantissa_bits) + d.multiplier, arithmetic.shift_base + d.shift)
     target = Target(plane, d.out_image_x_stride, window.out_x, lowest, d.out_zero_point, factor)
     window, target = as_one_row(window, target)
-    return Layer(unread_y * d.in_image_x_stride + unread_x, window, target, shape_of(d), d)
+    shape = shape_of(d)
+    writes = (shape.outputs - 1) * target.plane_stride + (window.out_y - 1) * target.row_stride + target.x_size
+    skip = unread_y * d.in_image_x_stride + unread_x
+    return Layer(skip, _reads(window, shape.planes), writes, window, target, shape, d)
 
 
 def _fault(text: str) -> Fault:

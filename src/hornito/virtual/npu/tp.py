@@ -10,10 +10,11 @@ from hornito.cost import Work, move_work, side_by_side
 from hornito.hardware.tp import BYTES, COUNTED_LOOPS, TPDescriptor
 from hornito.virtual.faults import Fault
 from hornito.virtual.memory import AddressSpace
-from hornito.virtual.npu import kernels
+from hornito.virtual.npu import kernels, runs
 from hornito.virtual.npu.hazards import Footprint
 
 MOST_ELEMENTS = 1 << 28  # of one descriptor; beyond what any mapped tensor needs, and still a matter of a second
+LARGEST = 255
 _MOVES_KEPT = 4096
 _WORD_INPUT, _WORD_OUTPUT = 10, 13
 
@@ -32,7 +33,13 @@ class Move:
     border: int
     counts: NDArray[np.int64]
     increments: NDArray[np.int64]
+    loops: NDArray[np.int64] | None
     work: Work
+
+    @property
+    def changed(self) -> bool:
+        """Whether bytes become others."""
+        return int(self.values[0]) != 0 or int(self.values[-1]) != LARGEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +110,11 @@ class TPUnit:
             ):
                 image = image.copy()  # the output is computed from the input as it was
             start = -move.writes[0]
-            kernels.move_elements(
-                image, move.window, move.values, move.border, move.counts, move.increments, start, part.out
-            )
+            known = image, move.window, move.values
+            if move.loops is not None:
+                runs.move_runs(*known, move.changed, move.border, move.loops, start, part.out)
+            else:
+                kernels.move_elements(*known, move.border, move.counts, move.increments, start, part.out)
 
     def _move(self, words: NDArray[np.uint32]) -> Move:
         key = words.tobytes()
@@ -135,7 +144,7 @@ def _check(words: NDArray[np.uint32]) -> Move:
         raise _fault(f"{elements} elements; the model stops at {MOST_ELEMENTS}")
     reads = _reads(d) if elements else (0, 0)
     writes = _writes(d, elements)
-    values = np.clip(np.arange(256) - d.in_zp + d.out_zp, 0, 255).astype(np.uint8)
+    values = np.clip(np.arange(LARGEST + 1) - d.in_zp + d.out_zp, 0, LARGEST).astype(np.uint8)
     border = d.in_image_border_const + d.out_zp
     window = (
         *(d.in_image_x_size, d.in_image_y_size, d.in_image_z_size, d.in_image_stride, d.in_image_slice),
@@ -144,7 +153,8 @@ def _check(words: NDArray[np.uint32]) -> Move:
     )
     counts, increments = np.array(d.loop_counts, np.int64), np.array(d.loop_increments, np.int64)
     flags = bool(d.no_flush), elements, reads, writes
-    return Move(*flags, window, values, max(0, min(border, 255)), counts, increments, move_work([d]))
+    loops = runs.runs(d, elements) if elements else None
+    return Move(*flags, window, values, max(0, min(border, LARGEST)), counts, increments, loops, move_work([d]))
 
 
 def _tiles(axis: str, start: int, end: int, size: int, step: int) -> int:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from hornito.errors import DeviceError
 from hornito.hardware.chips import Chip
 from hornito.virtual.faults import Died, Stopped
-from hornito.virtual.timeline import Progress, Timeline
+from hornito.virtual.timeline import Progress, Span, Timeline
 from hornito.virtual.workers.wire import JOB, STARTED, STATE_BYTES, Closed, Message, decode_fault, receive, send
 
 _ATTEMPTS = 3  # processes that may die one after the other before what they were told to do is given up
@@ -147,6 +147,7 @@ class ProcessExecutor:
         answer = self.ask(message, self._runs, beside)
         space.add_written(answer["written"])
         timeline.progress = Progress.decode(answer["progress"])
+        timeline.spans = [Span(*values) for values in answer["spans"]]
         if "fault" in answer:
             raise decode_fault(answer["fault"])
         if "failure" in answer:

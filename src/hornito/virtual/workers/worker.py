@@ -83,7 +83,11 @@ class Worker:
             answer = {"fault": encode_fault(fault)}
         except Exception as error:
             answer = {"failure": f"{type(error).__name__}: {error}"}
-        return answer | {"progress": timeline.progress.encode(), "written": sorted(self._space(values).written())}
+        return answer | {
+            "progress": timeline.progress.encode(),
+            "spans": timeline.spans,
+            "written": sorted(self._space(values).written()),
+        }
 
 
 class _Shown(Timeline):
