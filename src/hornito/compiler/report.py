@@ -79,7 +79,7 @@ def crossings(compiled: Compiled) -> list[Crossing]:
     for segment, part in enumerate(plan.parts):
         if not isinstance(part, NpuPart):
             continue
-        turning = [job for job in next(encoded) if isinstance(job.task, Transpose | Detranspose)]
+        turning = [job for job in next(encoded) if _turns(plan.graph, job.task)]
         for direction, numbers in (("in", part.inputs), ("out", part.outputs)):
             for number in numbers:
                 jobs = [job for job in turning if number in (job.task.source, job.task.target)]
@@ -87,6 +87,12 @@ def crossings(compiled: Compiled) -> list[Crossing]:
                 info = plan.tensor(number)
                 found.append(Crossing(segment, direction, number, info.name, info.bytes, traffic))
     return found
+
+
+def _turns(graph: Graph, task: Job) -> bool:
+    """Is a job there to change a tensor's layout, on behalf of an operator that is no move itself?"""
+    moved = isinstance(task, Strided) and graph.operators[task.operator].kind not in MOVES
+    return moved or isinstance(task, Transpose | Detranspose)
 
 
 @dataclass(frozen=True)
