@@ -12,7 +12,8 @@ from hornito.compiler import Level, Options, Technique, compile_graph, demand, e
 from hornito.compiler.convolution import encode_convolution, measure_coefficients
 from hornito.compiler.plan import NpuPart
 from hornito.compiler.search.division import divide, divisions, group_sizes
-from hornito.compiler.search.shapings import all_priced, cheapest, shaping_of
+from hornito.compiler.search.shapings import all_priced, cheapest
+from hornito.compiler.shaping import Shaping
 from hornito.compiler.sram import possible_caching
 from hornito.compiler.tasks import Convolution, Reshuffle
 from hornito.compiler.tiling import choose_tile
@@ -57,8 +58,9 @@ def test_coefficients_are_as_large_as_they_were_measured(data: st.DataObject) ->
     conv = convolution_of(layer, chip)
     tiles = sorted({one.tile for one in all_priced(conv, fast(chip))}, key=str)
     tile = data.draw(st.sampled_from(tiles))
-    size = measure_coefficients(conv, tile.kernels_per_core, tile.superblocks, chip)
-    shaping = dataclasses.replace(shaping_of(conv, fast(chip)), tile=tile, zero_runs=size.zero_runs)
+    shaping = Shaping(tile, by_residual=data.draw(st.booleans()))
+    size = measure_coefficients(conv, shaping, chip)
+    shaping = dataclasses.replace(shaping, zero_runs=size.zero_runs)
     packed = encode_convolution(conv, chip, shaping).coefficients
     assert (size.bytes, size.cached_bytes, size.zero_runs) == (len(packed.blob), packed.cached_bytes, packed.zrl_bits)
 
@@ -117,7 +119,7 @@ def seconds(layer: Layer, options: Options) -> float:
 def test_fast_is_never_slower_by_the_model_and_each_technique_helps_or_does_nothing(name: str, chip: Chip) -> None:
     layer, whole = LAYERS[name], seconds(LAYERS[name], fast(chip))
     assert whole <= seconds(layer, Options(chip, Level.WIDE)) * 1.0001
-    for technique in (Technique.GROUPS, Technique.TILES, Technique.CACHING, Technique.STRIDES):
+    for technique in (Technique.GROUPS, Technique.TILES, Technique.CACHING, Technique.SYMBOLS, Technique.STRIDES):
         assert whole <= seconds(layer, fast(chip, technique)) * 1.0001, technique
 
 
@@ -226,3 +228,11 @@ def test_an_explanation_names_limits_with_values() -> None:
 def test_an_unknown_job_is_refused(name: str) -> None:
     with pytest.raises(BadInput, match="job|operators"):
         explain(make_plan(Layer().graph(), Options(A311D)), name)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_codes_by_what_is_coded_are_shorter(name: str) -> None:
+    for conv in convolutions(LAYERS[name], Options(IMX8MP, Level.WIDE)):
+        tile = choose_tile(conv, IMX8MP)
+        one, other = (measure_coefficients(conv, Shaping(tile, by_residual=own), IMX8MP).bytes for own in (True, False))
+        assert one <= other

@@ -19,6 +19,7 @@ from hornito.compiler.options import Technique
 from hornito.driver import Device
 from hornito.files import LIMIT_VARIABLE, Store
 from hornito.hardware.chips import find_chip
+from hornito.hardware.timing import timing_of
 from hornito.model import read_model
 from hornito.runtime import CompiledModel, Interpreter, compiled
 from hornito.runtime.compiled import canonical, source_digest
@@ -35,6 +36,7 @@ OTHERS: dict[str, Any] = {
     "per_axis_error": 0.2,
     "evidence": Evidence(frozenset({"key"}), "report"),
     "without": frozenset({Technique.GROUPS}),
+    "timing": timing_of(OPTIONS.chip),
 }
 
 
@@ -188,6 +190,7 @@ STARTER = """
 import hashlib, io, sys
 from hornito.compiler import Options
 from hornito.hardware.chips import find_chip
+from hornito.hardware.timing import timing_of
 from hornito.model import read_model
 from hornito.runtime import CompiledModel
 from hornito.stream import pack_archive

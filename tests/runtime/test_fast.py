@@ -3,7 +3,9 @@
 
 import dataclasses
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +20,8 @@ from hornito.compiler.shaping import Shaping
 from hornito.compiler.tasks import Convolution, Task
 from hornito.driver import Device
 from hornito.model import Padding, read_model
-from hornito.runtime import Session
+from hornito.runtime import Interpreter, Session
+from tests.runtime.conftest import Devices
 from tests.runtime.networks import Array, furthest, litert, noise
 from tests.runtime.test_wide import FIXTURES, FORMS, Layer, device
 
@@ -87,7 +90,7 @@ def test_no_shape_of_jobs_changes_results(device: Device, data: st.DataObject) -
         tried = all_priced(conv, options)
         tile = data.draw(st.sampled_from(sorted({one.tile for one in tried}, key=str)), "tile")
         runs = data.draw(st.integers(0, device.chip.zrl_bits), "runs") if conv.runs else None
-        return Shaping(tile, runs, data.draw(st.booleans(), "by need"))
+        return Shaping(tile, runs, data.draw(st.booleans(), "by need"), data.draw(st.booleans(), "by residual"))
 
     agree(layer, device, plan, shape)
 
@@ -117,3 +120,18 @@ def test_no_division_into_groups_changes_results(device: Device, data: st.DataOb
         if isinstance(part, NpuPart)
     ]
     agree(layer, device, dataclasses.replace(plan, parts=tuple(parts)))
+
+
+@pytest.mark.parametrize("chip", ["vipnano-qi", "vipnano-si-plus"])
+@pytest.mark.parametrize("name", ["mobilenet_v1_1.0_224_quant", "ssdlite_mobiledet_coco_qat_postprocess", "yolox"])
+def test_whole_networks_give_the_bytes_of_wide(name: str, chip: str, devices: Devices, shared: Path) -> None:
+    found = []
+    for level in ("wide", "fast"):
+        with Interpreter(str(shared / "models" / f"{name}.tflite"), device=devices(chip), plan_level=level) as network:
+            network.allocate_tensors()
+            (tensor,) = network.get_input_details()
+            network.set_tensor(tensor["index"], noise(tuple(tensor["shape"]), np.uint8, 4))
+            network.invoke()
+            found.append([network.get_tensor(each["index"]) for each in network.get_output_details()])
+    for wanted, result in zip(*found, strict=True):
+        assert np.array_equal(wanted, result)

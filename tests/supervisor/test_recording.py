@@ -105,6 +105,32 @@ def test_a_place_that_can_t_be_written_is_told_before_the_program_runs(run: Run,
     assert len(found.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("device", "told"),
+    [
+        ("/dev/dri/renderD250", "/dev/dri/renderD250: open: No such file or directory"),
+        ("/dev/null", "/dev/null: not a DRM device"),
+        ("cpu", "--device cpu: programs can be recorded on the virtual device"),
+    ],
+)
+def test_a_device_that_is_none_is_told_before_the_program_runs(tmp_path: Path, device: str, told: str) -> None:
+    command = [
+        *HORNITO,
+        "trace",
+        "record",
+        "--device",
+        device,
+        "-o",
+        str(tmp_path / "F.trace"),
+        "--",
+        "echo",
+        "it runs",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr.startswith(f"hornito: {told}") and len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize("victim", ["program", "supervisor"])
 def test_nothing_that_was_recorded_is_lost_by_a_kill(watching: None, tmp_path: Path, victim: str) -> None:
     path = tmp_path / "F.trace"

@@ -8,7 +8,11 @@ a product) in the parameter, POWER or -POWER where it is the parameter's binary 
 from dataclasses import dataclass, field
 from typing import Any
 
+from hornito.model import read_model
+from hornito.trace.layer import Layer
+
 DEPENDS, POWER, FALLING_POWER = "depends", "power of two", "-power of two"
+LINE = "affine"  # with the numbers of the network, see ``bias``
 V7, V8 = "vipnano-qi", "vipnano-si-plus"
 BOTH = (V7, V8)
 SMALL: dict[str, Any] = {"size": 8, "inputs": 4, "outputs": 8}
@@ -39,6 +43,34 @@ OFFSETS = "in_image_x_offset in_image_y_offset in_image_x_offset_bit_3 in_image_
 OFFSETS_BIT_4 = "in_image_x_offset_bit_4 in_image_y_offset_bit_4"
 MULTIPLIER = "post_multiplier post_multiplier_1_to_6 post_multiplier_7_to_14"
 ALL_MULTIPLIER, ALL_SHIFT = {"multiplier, all bits": DEPENDS}, "shift, all bits"
+
+# What is told of coefficients, beyond their weights.
+BYTES, ZERO_RUNS, KERNELS = "coefficients, bytes", "coefficients, core 0, zrl_bits", "coefficients, core 0, kernels"
+BIAS, OFFSET = "coefficients, bias of output 0", "coefficients, core 1, first output offset"
+_WEIGHTS, _ZERO, _IMAGE_ZERO = 36, 7, 5  # a kernel's, its zero point, the image's
+
+
+def _kernel() -> tuple[int, int]:
+    """Of the first output of the network: the sum of its weights, and its bias."""
+    graph = read_model(Layer(**SMALL).model())
+    weights, bias = (graph.tensor(index).data for index in graph.operators[0].inputs[1:])
+    assert weights is not None and bias is not None and weights[0].size == _WEIGHTS
+    return int(weights[0].astype(int).sum()), int(bias[0])
+
+
+def bias(name: str, chip: str) -> str:
+    """nn-coefficients.md: bias - izp * sum of (w - wzp); on version 8 bias + (128 - izp) * sum of (w - wzp)."""
+    total, start = _kernel()
+    middle = 0 if chip == V7 else 128
+    if name == "input_zero":
+        distance = total - _WEIGHTS * _ZERO
+        return line(-distance, name, start + middle * distance)
+    return line(-(middle - _IMAGE_ZERO) * _WEIGHTS, name, start + (middle - _IMAGE_ZERO) * total)
+
+
+def line(slope: int, name: str, start: int) -> str:
+    return f"{slope} * {name} {'-' if start < 0 else '+'} {abs(start)}"
+
 
 TRANSPOSE_SIZE: Row = (
     "tp-descriptor.md, Transpose: x, y, z size are C, W, H",
@@ -95,6 +127,7 @@ STUDIES = (
                 CONVOLUTION,
                 same("kernel_cache_end_address", DEPENDS),
             ),
+            ("nn-coefficients.md: of other weights", CONVOLUTION, {BYTES: DEPENDS, BIAS: DEPENDS}),
         ),
     ),
     Expected(
@@ -108,6 +141,7 @@ STUDIES = (
                 same("kernels_per_core", DEPENDS),
             ),
             ("nn-descriptor.md, Caching", CONVOLUTION, same("kernel_cache_end_address", DEPENDS)),
+            ("nn-coefficients.md: kpc = cd(OC, used); the blob", CONVOLUTION, {BYTES: DEPENDS, KERNELS: DEPENDS}),
             (
                 "tp-descriptor.md, Detranspose",
                 DETRANSPOSE,
@@ -127,6 +161,7 @@ STUDIES = (
             ("nn-descriptor.md, Fields", CONVOLUTION, same("kernel_xy_size kernel_y_size", "kernel")),
             ("nn-descriptor.md, Padding: a table", CONVOLUTION, same(OFFSETS, DEPENDS)),
             ("nn-descriptor.md, Caching", CONVOLUTION, same("kernel_cache_end_address", DEPENDS)),
+            ("nn-coefficients.md: of other weights", CONVOLUTION, {BYTES: DEPENDS, BIAS: DEPENDS}),
         ),
         chips=(V7,),
     ),
@@ -137,6 +172,7 @@ STUDIES = (
             ("nn-descriptor.md, Fields", CONVOLUTION, same("kernel_xy_size kernel_y_size", "kernel")),
             ("nn-descriptor.md, Padding: a table", CONVOLUTION, same(f"{OFFSETS} {OFFSETS_BIT_4}", DEPENDS)),
             ("nn-descriptor.md, Caching", CONVOLUTION, same("kernel_cache_end_address", DEPENDS)),
+            ("nn-coefficients.md: of other weights", CONVOLUTION, {BYTES: DEPENDS, BIAS: DEPENDS}),
         ),
         chips=(V8,),
     ),
@@ -146,12 +182,16 @@ STUDIES = (
         (
             ("tp-descriptor.md, Transpose: in = out = zp", TRANSPOSE, same("in_zp out_zp", "input_zero")),
             ("nn-descriptor.md, Fields", CONVOLUTION, same("in_image_border_const", "input_zero")),
+            ("nn-coefficients.md, Version 7, Fields inside a kernel; Version 8", CONVOLUTION, {BIAS: LINE}),
         ),
     ),
     Expected(
         "weight_zero",
         "0..60/6",
-        (("nn-descriptor.md, Fields", CONVOLUTION, same("coef_zero_point", "weight_zero")),),
+        (
+            ("nn-descriptor.md, Fields", CONVOLUTION, same("coef_zero_point", "weight_zero")),
+            ("nn-coefficients.md, Version 7, Fields inside a kernel; Version 8", CONVOLUTION, {BIAS: LINE}),
+        ),
     ),
     Expected(
         "output_zero",
@@ -260,5 +300,9 @@ STUDIES = (
 # Of the reshuffle's cores, what the first alone has (the leading border), and what it alone has not.
 FIRST_CORE_ALONE = {"in_window_y_start": DEPENDS}
 OTHER_CORES_ALONE = same("in_image_base_address out_image_base_address", DEPENDS)
-# On version 7 a tile is as high as the image for a while; on version 8 four rows, whatever the size.
-TILE_HEIGHT_V7 = {"out_image_tile_y_size": DEPENDS}
+# On version 7 a tile is as high as the image for a while (on version 8 four rows, whatever the size), and coefficients
+# have the offsets of outputs: oc * oH * oW, with oc = 1 for core 1's first kernel (nn-coefficients.md).
+SIZE_V7 = {"out_image_tile_y_size": DEPENDS, OFFSET: "size^2"}
+SIZE_V7_STRIDE_2 = {"out_image_tile_y_size": DEPENDS, OFFSET: DEPENDS}
+# Core 1's first kernel is that of output cd(OC, used); zero runs are looked for in other weights.
+OUTPUTS_V7 = {OFFSET: DEPENDS, ZERO_RUNS: DEPENDS}

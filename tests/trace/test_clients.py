@@ -124,10 +124,14 @@ client.invoke()
 """
 
 
-@pytest.mark.parametrize("values", ["8,16,24"])
-def test_mesa_s_delegate_leads_to_the_same_relations(watching: None, delegate: str, values: str) -> None:
-    """Field by field, with the values: it was this driver that ours follows."""
-    client = Command([sys.executable, "-c", DELEGATE, "{model}", delegate], CHIP)
-    mesa, ours = outputs(client, values), outputs(OwnDriver(CHIP), values)
+@pytest.mark.parametrize("way,chip", [("", "a311d"), ("npu_no_batching", "a311d"), ("", "imx8mp")])
+def test_mesa_s_delegate_leads_to_the_same_relations(
+    watching: None, delegate: str, monkeypatch: pytest.MonkeyPatch, way: str, chip: str
+) -> None:
+    """Field by field, with the values: it was this driver that ours follows. Also where each job is a submit. Outputs
+    fill the cores: the kernels that fill them up otherwise are whatever it finds in memory."""
+    monkeypatch.setenv("ETNA_MESA_DEBUG", way)
+    client = Command([sys.executable, "-c", DELEGATE, "{model}", delegate], find_chip(chip))
+    mesa, ours = outputs(client, "8,16,24"), outputs(OwnDriver(find_chip(chip)), "8,16,24")
     assert relations(mesa) == relations(ours)
     assert len(mesa.found) > 8

@@ -11,10 +11,12 @@ import pytest
 from hornito.bits import diff as words_diff
 from hornito.stream import Archive, Buffer, BufferKind, Submission
 from hornito.stream.annotate import ADDRESS_FIELDS, DESCRIPTORS
+from hornito.trace.cuts import with_jobs
 from hornito.trace.diff import Diff, Hunk, Options
 from hornito.trace.load import load
-from hornito.trace.records import Recording
-from hornito.trace.submissions import from_archive, to_submission
+from hornito.trace.records import Done, Header, Recording, Store, Written
+from hornito.trace.submissions import add_submission, from_archive, to_submission
+from hornito.trace.tracks import views_of
 from hornito.trace.view import SubmitView
 from tests.trace import samples
 
@@ -241,3 +243,55 @@ def test_our_submissions_are_the_reference_driver_s(shared: Path) -> None:
         found = Diff(ours, theirs)
         assert list(found.hunks()) == []
         assert found.padding_kernels == (7 if folder == "vipnano-qi" else 0)
+
+
+# What one submit leaves to another.
+
+
+def chain(wrong: int | None = None, untouched: bool = True) -> Recording:
+    """A network whose jobs are a submit each, as some clients do it. Job number ``wrong`` reads what the first one left
+    in place of what the one before it left. ``untouched``: nobody else writes to the buffers."""
+    seen = next(view for view in views_of(from_archive("made", samples.archive(stride=2))))
+    buffers = list(seen.submission.buffers)
+    tensors = [n for n, buffer in enumerate(buffers) if buffer.kind is BufferKind.TENSOR]
+    for number in tensors:
+        buffers[number] = dataclasses.replace(buffers[number], data=np.zeros(buffers[number].size, np.uint8))
+    first = seen.jobs[0].descriptors[0].fields["out_image_base_address"]
+    store = Store()
+    for job in seen.jobs:
+        one = dataclasses.replace(with_jobs(seen, job.number, job.number), buffers=tuple(buffers), relocations=())
+        if job.number == wrong:
+            at = [n for n, buffer in enumerate(buffers) if buffer.kind is BufferKind.NN][0]
+            data = buffers[at].data
+            assert data is not None
+            words = data.view("<u4").copy()
+            words[6] = first
+            changed = [*buffers]
+            changed[at] = dataclasses.replace(buffers[at], data=words.view(np.uint8))
+            one = dataclasses.replace(one, buffers=tuple(changed))
+        submit = add_submission(store, one)
+        written = seen.submission.buffer_at(job.descriptors[0].footprint.written.start)
+        assert written is not None
+        left = np.full(buffers[written].size, 10 + job.number, np.uint8)
+        store.events.append(Done(submit.number, 0, 1, (Written(written, store.keep(left.tobytes())),)))
+        buffers[written] = dataclasses.replace(buffers[written], data=left if untouched else left + 100)
+    return store.recording("made", Header("test", "vipnano-qi"))
+
+
+def test_a_job_that_reads_what_another_submit_left_is_followed_to_it() -> None:
+    """Each address alone looks right: every submit has buffers of its own numbers."""
+    assert hunks(chain(), chain()) == []
+    (hunk,) = hunks(chain(), chain(wrong=2))
+    (one,) = hunk.differences
+    assert (one.place, one.name) == ("w6[31:0]", "in_image_address")
+    assert (one.old, one.new) == ("what job 1.0 left", "what job 0.0 left")
+    batched = from_archive("batched", Archive(samples.archive(stride=2).submissions[1:], "vipnano-qi"))
+    assert hunks(batched, chain(), jobs_only=True) == []
+    found = hunks(batched, chain(wrong=2), jobs_only=True)
+    assert [(one.old, one.new) for hunk in found for one in hunk.differences] == [
+        ("what job 0.1 left", "what job 0.0 left")
+    ]
+
+
+def test_memory_that_the_client_wrote_to_in_between_leads_to_no_job() -> None:
+    assert hunks(chain(untouched=False), chain(wrong=2, untouched=False)) == []

@@ -20,7 +20,11 @@ AFFINE_IN_OUTPUTS = {
     **{"in_image_y_size": "8 * p", "in_window_y_end": "8 * p - 1", "in_image_slice": "64 * p"},
     **{"out_loop_0_inc": "p", "out_loop_2_inc": "8 * p", "out_loop_3_count": "p", "out_loop_4_inc": "64 * p"},
 }
-OTHERS_OF_OUTPUTS = {"kernels_per_core", "image_caching_mode", "kernel_cache_end_address"}
+OTHERS_OF_OUTPUTS = {
+    *("kernels_per_core", "image_caching_mode", "kernel_cache_end_address"),
+    *("coefficients, bytes", "coefficients, core 0, kernels", "coefficients, core 1, first output offset"),
+    "coefficients, bias of output 0",
+}
 # With a stride of 2 a kernel of R rows becomes one of ceil(R / 2), and of 1 row none at all (lowering.md).
 KERNELS = ("conv-i5-k{}-c1-o32-s2-same", (1, 3, 5))
 

@@ -67,8 +67,11 @@ def fields(found: Study) -> dict[Field, Relation]:
 def expected(chip: str, one: Expected) -> dict[Field, str]:
     """The databook's rows, for each core of a job that has several."""
     rows = [(job, name, text) for _, job, of in one.rows for name, text in of.items()]
-    if chip == V7 and one.name == "size":
-        rows += [("convolution", name, text) for name, text in databook.TILE_HEIGHT_V7.items()]
+    rows = [(job, name, databook.bias(one.name, chip) if text == databook.LINE else text) for job, name, text in rows]
+    if chip == V7:
+        of_size = databook.SIZE_V7_STRIDE_2 if "stride" in one.layer else databook.SIZE_V7
+        more = {"size": of_size, "outputs": databook.OUTPUTS_V7}.get(one.name, {})
+        rows += [("convolution", name, text) for name, text in more.items()]
     found: dict[Field, str] = {(job, None, name): text for job, name, text in rows if job != "reshuffle"}
     for core in range(databook.TP_CORES[chip]):
         own = databook.FIRST_CORE_ALONE if core == 0 else databook.OTHER_CORES_ALONE

@@ -27,12 +27,32 @@ CASES: dict[str, Case] = {
 }
 
 
-def weights_of(raw: NDArray[np.int64], shape: KernelShape) -> Weights:
-    """All that differ from the zero point, as decoders give them."""
+def weights_of(raw: NDArray[np.int64], shape: KernelShape, few: bool | None = None) -> Weights:
+    """As decoders give them: few as a list of those that differ from the zero point, many as bytes."""
     values = raw.reshape(len(raw), -1) - shape.zero_point
     outputs, places = np.nonzero(values)
     biases = np.arange(len(raw), dtype=np.int64) * 1000 - 5000
-    return Weights(biases, outputs, places.astype(np.int32), values[outputs, places].astype(np.int16))
+    if few or (few is None and 4 * len(outputs) < values.size):
+        found = outputs, places.astype(np.int32), values[outputs, places].astype(np.int16)
+        return Weights(biases, None, shape.zero_point, found)
+    return Weights(biases, raw.reshape(len(raw), -1).astype(np.uint8), shape.zero_point, None)
+
+
+@pytest.mark.parametrize("zero_point", [0, 7, 128, 255])
+@pytest.mark.parametrize("zeros", [0.0, 0.5, 1.0])
+def test_weights_are_the_same_as_a_list_and_as_bytes(zero_point: int, zeros: float) -> None:
+    random = np.random.default_rng(zero_point)
+    raw = random.integers(0, 256, (5, 3, 2, 3))
+    raw[random.random(raw.shape) < zeros] = zero_point
+    shape = KernelShape(5, 3, 2, 3, 1, zero_point, 1)
+    few, many = weights_of(raw, shape, True), weights_of(raw, shape, False)
+    for name in ("outputs", "places", "values"):
+        assert np.array_equal(getattr(few, name), getattr(many, name))
+    assert np.array_equal(few.all_bytes(5, 18), many.all_bytes(5, 18))
+    assert np.array_equal(few.used(18), many.used(18)) and few.extremes == many.extremes
+    for pair in zip(few.sums(5), many.sums(5), strict=True):
+        assert np.array_equal(*pair)
+    assert np.array_equal(many.sums(5)[0], np.abs(raw - zero_point).sum(axis=(1, 2, 3)))
 
 
 class Layer:

@@ -49,6 +49,15 @@ def test_arrays_tuples_and_numbers_arrive(flag: bool) -> None:
     assert np.array_equal(outs[0], outs[1]) and outs[0].any()
 
 
+def larger(a, b):  # type: ignore[no-untyped-def]
+    return a > b
+
+
+def test_truth_comes_back() -> None:
+    loop = loaded(larger, "boolean(int64, int64)")
+    assert loop(2, 1) is True and loop(1, 2) is False
+
+
 def spend(count, length):  # type: ignore[no-untyped-def]
     total = 0
     for i in range(count):

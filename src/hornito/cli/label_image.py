@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from hornito.examples import load_picture, read_labels, score_line, top
+    from hornito.examples.pictures import as_input
     from hornito.runtime import Interpreter
 
     model, image, labels_file = _sources(options)
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         done = timed_run(
             interpreter,
             begin,
-            lambda: interpreter.set_tensor(given["index"], _as_input(picture, given["dtype"])),
+            lambda: interpreter.set_tensor(given["index"], as_input(picture, given["dtype"])),
             options,
         )
         found = top(interpreter.get_tensor(result["index"]), options.top)
@@ -93,16 +94,3 @@ def _ends(interpreter: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     if not scores or math.prod(scores) != scores[-1]:
         raise Unsupported(f"the model's output has the shape {scores}; label-image takes one row of scores")
     return inputs[0], outputs[0]
-
-
-def _as_input(picture: Any, dtype: Any) -> Any:
-    """The picture's bytes as a model of that dtype takes them, as TFLite's own example does."""
-    import numpy as np
-
-    if dtype == np.uint8:
-        return picture
-    if dtype == np.int8:
-        return (picture ^ np.uint8(128)).view(np.int8)
-    if dtype == np.float32:
-        return (picture.astype(np.float32) - np.float32(127.5)) / np.float32(127.5)
-    raise Unsupported(f"the model's input is of type {np.dtype(dtype).name}; label-image takes uint8, int8 and float32")

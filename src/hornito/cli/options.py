@@ -229,6 +229,11 @@ def print_json(value: Any) -> None:
     print(json.dumps(_finite(value), indent=2, allow_nan=False))
 
 
+def print_json_line(value: Any) -> None:
+    """One of many results for programs, on a line of its own, at once."""
+    print(json.dumps(_finite(value), allow_nan=False), flush=True)
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _finite(entry) for name, entry in value.items()}

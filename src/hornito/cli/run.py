@@ -8,11 +8,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from hornito.cli.arrays import Form, Runnable, check, load_array, save, summary, summary_line
+from hornito.cli.frames import run_frames
 from hornito.cli.options import (
     LEVEL,
     add_device_options,
     add_fault,
     add_json,
+    counted,
     device_arguments,
     fault_plan,
     file_name,
@@ -39,12 +42,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an input (.npy), once for each, in order",
     )
     parser.add_argument(
+        "--frames",
+        metavar="PLACE",
+        type=file_name,
+        help="many inputs, one after the other: a folder of pictures or .npy files, a pattern, or one .npy of many",
+    )
+    parser.add_argument(
         "--output",
         metavar="FILE",
         type=file_name,
         action="append",
         default=[],
-        help="where an output goes (.npy); likewise",
+        help="where an output goes (.npy), those of all frames stacked; likewise",
     )
     add_device_options(parser)
     add_fault(parser)
@@ -52,17 +61,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    keep_apart(options.output, [options.model, *options.input])
-    with _outputs(options.output) as files:
-        results = _run_submissions(options) if options.model.endswith(SUBMISSION_SUFFIX) else _run_model(options)
-        for file, (_, value) in zip(files, results, strict=False):
-            _save(file, value)
-    summary = [_summary(name, value) for name, value in results]
+    if options.frames is not None and options.input:
+        raise BadInput("--frames and --input: one of them says what goes in; leave the other out")
+    keep_apart(options.output, [options.model, *options.input, *([options.frames] if options.frames else [])])
+    opened = _submissions if options.model.endswith(SUBMISSION_SUFFIX) else _model
+    with _outputs(options.output) as files, opened(options) as runnable:
+        if len(files) > len(runnable.outputs):
+            has = counted(len(runnable.outputs), "output")
+            raise BadInput(f"the model has {has}; got {len(files)} --output: leave some out")
+        if options.frames is not None:
+            run_frames(options, runnable, files)
+            return 0
+        results = runnable.run(_read_inputs(options.input, runnable.inputs))
+        remark(f"device: {runnable.device()}")
+        for file, value in zip(files, results, strict=False):
+            save(file, value)
+    found = [summary(name, value) for name, value in zip(runnable.outputs, results, strict=True)]
     if options.json:
-        print_json(summary)
+        print_json(found)
     else:
-        for line in summary:
-            print(f"{line['name']}: {line['dtype']} {line['shape']}, {line['min']} .. {line['max']}")
+        for line in found:
+            print(summary_line(line))
     return 0
 
 
@@ -75,30 +94,30 @@ def _outputs(paths: Sequence[str]) -> Iterator[list[BinaryIO]]:
         yield [stack.enter_context(atomic_writer(path)) for path in paths]
 
 
-def _save(file: BinaryIO, value: Any) -> None:
-    import numpy as np
-
-    if value.dtype.hasobject:
-        raise Unsupported(f"an output of {value.dtype} can't be kept in a .npy file; leave --output out")
-    np.save(file, value, allow_pickle=False)
-
-
-def _run_model(options: argparse.Namespace) -> list[tuple[str, Any]]:
+@contextlib.contextmanager
+def _model(options: argparse.Namespace) -> Iterator[Runnable]:
+    """A model to be compiled, once it is known that inputs fit."""
     from hornito.model import find_model
     from hornito.runtime import Interpreter
 
     with Interpreter(find_model(options.model), **device_arguments(options)) as interpreter:
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        values = _read_inputs(options, [(d["name"], d["dtype"], tuple(d["shape"])) for d in inputs], len(outputs))
-        interpreter.allocate_tensors()
-        for detail, value in zip(inputs, values, strict=True):
-            interpreter.set_tensor(detail["index"], value)
-        interpreter.invoke()
-        remark(f"device: {device_line(interpreter)}")
-        return [(detail["name"], interpreter.get_tensor(detail["index"])) for detail in outputs]
+
+        def run_once(values: Sequence[Any]) -> list[Any]:
+            interpreter.allocate_tensors()
+            for detail, value in zip(inputs, values, strict=True):
+                interpreter.set_tensor(detail["index"], value)
+            interpreter.invoke()
+            return [interpreter.get_tensor(detail["index"]) for detail in outputs]
+
+        forms = [Form(detail["name"], detail["dtype"], tuple(map(int, detail["shape"]))) for detail in inputs]
+        names = [detail["name"] for detail in outputs]
+        yield Runnable(forms, names, run_once, lambda: device_line(interpreter))
 
 
-def _run_submissions(options: argparse.Namespace) -> list[tuple[str, Any]]:
+@contextlib.contextmanager
+def _submissions(options: argparse.Namespace) -> Iterator[Runnable]:
+    """A submission file."""
     from hornito.cli.progress import preparation
     from hornito.model import find_model
     from hornito.runtime import Emulation, Session, open_device
@@ -115,15 +134,18 @@ def _run_submissions(options: argparse.Namespace) -> list[tuple[str, Any]]:
         raise Unsupported(f"{path}: a submission file needs an NPU, real or virtual; use --device virtual")
     with device:
         session = Session(archive, device, options.threads)
-        inputs = [(tensor.name, tensor.dtype, tensor.shape) for tensor in session.inputs]
-        values = _read_inputs(options, inputs, len(session.outputs))
-        found = session.run({t.index: value for t, value in zip(session.inputs, values, strict=True)})
+
+        def run_once(values: Sequence[Any]) -> list[Any]:
+            found = session.run({t.index: value for t, value in zip(session.inputs, values, strict=True)})
+            for tensor in session.outputs:
+                if tensor.index not in found:
+                    raise Unsupported(f"{path}: output {tensor.name} is computed by no segment; run the model itself")
+            return [found[tensor.index] for tensor in session.outputs]
+
+        forms = [Form(tensor.name, tensor.dtype, tensor.shape) for tensor in session.inputs]
+        names = [tensor.name for tensor in session.outputs]
+        yield Runnable(forms, names, run_once, lambda: f"{device.name} ({device.chip.name})")
         session.close()
-        remark(f"device: {device.name} ({device.chip.name})")
-        for tensor in session.outputs:
-            if tensor.index not in found:
-                raise Unsupported(f"{path}: output {tensor.name} is computed by no segment; run the model itself")
-        return [(tensor.name, found[tensor.index]) for tensor in session.outputs]
 
 
 def _check_compiled(options: argparse.Namespace, level: str) -> None:
@@ -140,53 +162,13 @@ def _check_compiled(options: argparse.Namespace, level: str) -> None:
             raise BadInput(f"{name} has no meaning for a submission file; give it to 'hornito compile'")
 
 
-def _read_inputs(
-    options: argparse.Namespace, wanted: Sequence[tuple[str, Any, tuple[int, ...]]], outputs: int
-) -> list[Any]:
-    """The arrays of --input, checked against (name, dtype, shape) of each input. Raises BadInput."""
-    if len(options.input) != len(wanted):
-        shown = [f"{name} {_kind(dtype, shape)}" for name, dtype, shape in wanted[:MOST_SHOWN]]
+def _read_inputs(paths: Sequence[str], wanted: Sequence[Form]) -> list[Any]:
+    """The arrays of --input, as the model takes them. Raises BadInput."""
+    if len(paths) != len(wanted):
+        shown = [f"{form.name} {form}" for form in wanted[:MOST_SHOWN]]
         shown += ["..."] if len(wanted) > MOST_SHOWN else []
         raise BadInput(
-            f"the model takes {_count(len(wanted), 'input')} ({', '.join(shown) or 'none'}); "
-            f"got {len(options.input)} --input: give one .npy file for each"
+            f"the model takes {counted(len(wanted), 'input')} ({', '.join(shown) or 'none'}); "
+            f"got {len(paths)} --input: give one .npy file for each"
         )
-    if len(options.output) > outputs:
-        raise BadInput(f"the model has {_count(outputs, 'output')}; got {len(options.output)} --output: leave some out")
-    return [_read_input(Path(path), *want) for path, want in zip(options.input, wanted, strict=True)]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _kind(dtype: Any, shape: Sequence[int]) -> str:
-    import numpy as np
-
-    return f"{np.dtype(dtype).name} {tuple(int(size) for size in shape)}"
-
-
-def _read_input(path: Path, name: str, dtype: Any, shape: tuple[int, ...]) -> Any:
-    import numpy as np
-
-    try:
-        value = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise BadInput(f"{path}: can't be read ({error.strerror or error})") from error
-    except (ValueError, EOFError, MemoryError) as error:
-        # numpy's own words would advise to trust the file.
-        raise BadInput(f"{path}: holds no array of numbers that fits; make one with numpy.save") from error
-    if not isinstance(value, np.ndarray):
-        raise BadInput(f"{path}: holds several arrays; give one .npy file for each input")
-    if value.dtype != np.dtype(dtype) or value.shape != tuple(shape):
-        cure = "convert it" if value.dtype != np.dtype(dtype) else "give it that shape"
-        got = _kind(value.dtype, value.shape)
-        raise BadInput(f"{path}: {got}; input {name} takes {_kind(dtype, shape)}: {cure}")
-    return value
-
-
-def _summary(name: str, value: Any) -> dict[str, Any]:
-    shape = [int(size) for size in value.shape]
-    numbers = value.size and value.dtype.kind in "iufb"
-    low, high = (value.min().item(), value.max().item()) if numbers else (None, None)
-    return {"name": name, "dtype": value.dtype.name, "shape": shape, "min": low, "max": high}
+    return [check(load_array(Path(path)), form, path) for path, form in zip(paths, wanted, strict=True)]

@@ -17,13 +17,23 @@ from hornito.compiler.weights import Kernels
 from hornito.hardware import coefficients_v8 as facts
 
 
-def encode(kernels: Kernels, superblocks: int, input_zero_point: int, depthwise: bool, cores: int) -> Coefficients:
-    """Pack ``kernels`` for ``cores`` NN cores. ``depthwise``: each kernel sees its own plane alone."""
+@dataclass(frozen=True)
+class BlobShape:
+    """What the blob depends on beside the kernels. ``depthwise``: each kernel sees its own plane alone;
+    ``by_residual``: the shortest codes go to what is coded most often, not, as the reference driver's, to the
+    commonest weights."""
+
+    superblocks: int
+    depthwise: bool
+    by_residual: bool = False
+
+
+def encode(kernels: Kernels, shape: BlobShape, input_zero_point: int, cores: int) -> Coefficients:
+    """Pack ``kernels`` for ``cores`` NN cores."""
     used = min(kernels.count, cores)
-    values = kernels.values if depthwise else kernels.written_out()
-    symbol_map = _symbol_map(values)
+    depthwise, superblocks = shape.depthwise, shape.superblocks
+    residuals, symbol_map = _coded(kernels, shape)
     table = _code_table(symbol_map)
-    residuals = (values - np.uint8(kernels.zero)).reshape(kernels.count, -1)  # modulo 256
     blocks = ceil_div(residuals.shape[1], facts.BLOCK)
     padded = np.zeros((kernels.count, blocks, facts.BLOCK), np.uint8)
     padded.reshape(kernels.count, -1)[:, : residuals.shape[1]] = residuals
@@ -49,12 +59,19 @@ def encode(kernels: Kernels, superblocks: int, input_zero_point: int, depthwise:
     return Coefficients(blob, 0, len(blob))
 
 
-def measure(kernels: Kernels, superblocks: int, depthwise: bool, cores: int) -> Size:
+def _coded(kernels: Kernels, shape: BlobShape) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
+    """What is coded of each kernel, and the class of each symbol."""
+    values = kernels.values if shape.depthwise else kernels.written_out()
+    residuals = (values - np.uint8(kernels.zero)).reshape(kernels.count, -1)  # modulo 256
+    return residuals, _symbols_by_residual(residuals) if shape.by_residual else _symbol_map(values)
+
+
+def measure(kernels: Kernels, shape: BlobShape, cores: int) -> Size:
     """What ``encode`` would give, counted without packing."""
     used = min(kernels.count, cores)
-    values = kernels.values if depthwise else kernels.written_out()
-    table = _code_table(_symbol_map(values))
-    residuals = (values - np.uint8(kernels.zero)).reshape(kernels.count, -1)
+    depthwise, superblocks = shape.depthwise, shape.superblocks
+    residuals, symbol_map = _coded(kernels, shape)
+    table = _code_table(symbol_map)
     lengths = facts.FIRST_BITS + table.second_bits + table.third_bits
     padding = -residuals.shape[1] % facts.BLOCK
     each = lengths[residuals].sum(axis=1) + padding * int(lengths[0])
@@ -114,6 +131,14 @@ def _symbol_map(values: NDArray[np.uint8]) -> tuple[int, ...]:
         if count[order[a]] < count[order[b]]:
             order[a], order[b] = order[b], order[a]
     return tuple(order)
+
+
+def _symbols_by_residual(residuals: NDArray[np.uint8]) -> tuple[int, ...]:
+    """The class of each symbol, the commonest first, counted over what is coded."""
+    number = np.bincount(residuals.ravel(), minlength=256)
+    classes = np.array([facts.byte_class(byte) for byte in range(256)])
+    count = np.bincount(classes, number, minlength=facts.CLASSES)
+    return tuple(int(each) for each in np.argsort(-count, kind="stable"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What does the NN descriptor of a convolution say? Also: its coefficients, which the descriptor depends on."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -99,28 +100,36 @@ def _version_fields(conv: Convolution, chip: Chip) -> dict[str, int]:
     return {"no_z_offset": 1, "no_flush": 1, "depthwise": int(conv.depthwise)}
 
 
-def measure_coefficients(conv: Convolution, kernels_per_core: int, superblocks: int, chip: Chip) -> Size:
-    """What a convolution's coefficients would take."""
+def measure_coefficients(conv: Convolution, shaping: Shaping, chip: Chip) -> Size:
+    """What a convolution's coefficients would take, with the best width of zero runs."""
     if chip.coefficient_format is CoefficientFormat.V8:
-        return coefficients_v8.measure(conv.kernels, superblocks, conv.depthwise, chip.nn_cores)
-    shape = coefficients.StreamShape(kernels_per_core, conv.target_frame.plane_bytes, not conv.runs, conv.rows_whole)
+        return coefficients_v8.measure(conv.kernels, _blob_shape(conv, shaping), chip.nn_cores)
+    shape = _stream_shape(conv, dataclasses.replace(shaping, zero_runs=None))
     return coefficients.measure(conv.kernels, shape, chip.nn_cores, chip.zrl_bits)
 
 
-def _pack_v7(conv: Convolution, shaping: Shaping, chip: Chip) -> Coefficients:
-    shape = coefficients.StreamShape(
+def _blob_shape(conv: Convolution, shaping: Shaping) -> coefficients_v8.BlobShape:
+    return coefficients_v8.BlobShape(shaping.tile.superblocks, conv.depthwise, shaping.by_residual)
+
+
+def _stream_shape(conv: Convolution, shaping: Shaping) -> coefficients.StreamShape:
+    return coefficients.StreamShape(
         shaping.tile.kernels_per_core,
         conv.target_frame.plane_bytes,
         not conv.runs,
         conv.rows_whole,
         shaping.zero_runs,
     )
+
+
+def _pack_v7(conv: Convolution, shaping: Shaping, chip: Chip) -> Coefficients:
+    shape = _stream_shape(conv, shaping)
     return coefficients.encode(conv.kernels, shape, conv.input_zero_point, chip.nn_cores, chip.zrl_bits)
 
 
 def _pack_v8(conv: Convolution, shaping: Shaping, chip: Chip) -> Coefficients:
-    superblocks = shaping.tile.superblocks
-    return coefficients_v8.encode(conv.kernels, superblocks, conv.input_zero_point, conv.depthwise, chip.nn_cores)
+    shape = _blob_shape(conv, shaping)
+    return coefficients_v8.encode(conv.kernels, shape, conv.input_zero_point, chip.nn_cores)
 
 
 _PACKERS: dict[CoefficientFormat, Callable[[Convolution, Shaping, Chip], Coefficients]] = {

@@ -21,7 +21,7 @@ from hornito.compiler.plan import NpuPart, Plan
 from hornito.compiler.search import Alternative
 from hornito.compiler.search.division import best_division, divide, divisions
 from hornito.compiler.search.limits import impossible
-from hornito.compiler.search.shapings import Priced, all_priced, shaping_of
+from hornito.compiler.search.shapings import Priced, all_priced, shaping_of, with_tile
 from hornito.compiler.segment import Numbering, Segment
 from hornito.compiler.tasks import Convolution, Detranspose, Job, Move, Task, Transpose
 from hornito.compiler.tiling import Tile, choose_tile
@@ -219,7 +219,7 @@ class _Table:
         return _marked(here, rows), len(tried)
 
     def _shaping(self, conv: Convolution, one: Priced) -> Considered:
-        size = measure_coefficients(conv, one.tile.kernels_per_core, one.tile.superblocks, self._chip)
+        size = measure_coefficients(conv, with_tile(one.tile, self._fast), self._chip)
         work = work_of(geometry_of(conv), cut(one.tile, one.caching), size.bytes, self._chip)
         return dataclasses.replace(
             self._row("", 0, [(1, work, Target.NN)]),

@@ -39,6 +39,7 @@ class Technique(enum.StrEnum):
     GROUPS = "groups"  # depthwise layers in groups of channels
     TILES = "tiles"  # tiles, superblocks and zero-run widths searched
     CACHING = "caching"  # coefficients and images kept in SRAM by need
+    SYMBOLS = "symbols"  # version 8's codes dealt by what is coded
     STRIDES = "strides"  # strides of 2 by the cheaper of two ways
     FOLDS = "folds"  # paddings and activations by the jobs beside them
     LAYOUTS = "layouts"  # no tensor turned or parted twice, or where its bytes lie right already

@@ -4,12 +4,12 @@
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from hornito.errors import BadInput
+from hornito.errors import BadInput, Unsupported
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -117,6 +117,18 @@ def resize(picture: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.ui
         for column, part in ((left, one - across), (right, across)):
             result += picture[line[:, None], column[None, :]].astype(np.float32) * (rest * part)
     return result.astype(np.uint8)
+
+
+def as_input(picture: NDArray[np.uint8], dtype: DTypeLike) -> NDArray[Any]:
+    """A picture's bytes as a model of that type takes them, as TFLite's own example does. Raises Unsupported."""
+    kind = np.dtype(dtype)
+    if kind == np.uint8:
+        return picture
+    if kind == np.int8:
+        return (picture ^ np.uint8(128)).view(np.int8)
+    if kind == np.float32:
+        return (picture.astype(np.float32) - np.float32(127.5)) / np.float32(127.5)
+    raise Unsupported(f"the model's input is of type {kind.name}; pictures fit uint8, int8 and float32")
 
 
 def _places(length: int, wanted: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:

@@ -7,8 +7,6 @@ hardware for (floats, strings, open dimensions, custom operators, several subgra
 
 import math
 import os
-from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +20,7 @@ from hornito.model.checks import check_control_flow, check_operator
 from hornito.model.flat import FlatFile, Table
 from hornito.model.graph import Graph, Operator, Quantization, Signature, Tensor
 from hornito.model.options import read_options
+from hornito.model.schema_names import name_of
 
 CURE = "give another model, or convert this one again"
 SCHEMA_VERSION = 3
@@ -59,16 +58,6 @@ _DTYPES = {
 }
 # The slots of the schema's tables: a field's place in its declaration (a union takes two).
 _VERSION, _CODES, _SUBGRAPHS, _DESCRIPTION, _BUFFERS, _, _METADATA, _SIGNATURES, _GROUPS, _EXTERNALS = range(10)
-
-
-@cache
-def _names(enum: str) -> Mapping[int, str]:
-    """Names of a schema enumeration by value."""
-    # Imported when a model is read, not before: it brings LiteRT's library with it.
-    from ai_edge_litert import schema_py_generated as schema
-
-    members = vars(getattr(schema, enum))
-    return MappingProxyType({value: name for name, value in members.items() if isinstance(value, int)})
 
 
 def find_model(name: str | Path) -> Path:
@@ -185,7 +174,7 @@ class _Reader:
         """Kind and version of an operator code."""
         # Old writers know only the first field, and 127 there means "see the second"; TFLite takes the greater.
         number = max(table.scalar(0, "int8"), table.int32(3))
-        kind = _names("BuiltinOperator").get(number)
+        kind = name_of("BuiltinOperator", number)
         if kind is None:
             raise BadInput(f"has operator code {number}, which the schema does not know")
         if kind == "CUSTOM":
@@ -313,7 +302,7 @@ class _Reader:
         name = table.text(3)
         try:
             number = table.scalar(1, "int8")
-            type_name = _names("TensorType").get(number)
+            type_name = name_of("TensorType", number)
             if type_name is None:
                 raise BadInput(f"has type {number}, which the schema does not know")
             if table.has(10) and table.scalar(10, "uint32"):

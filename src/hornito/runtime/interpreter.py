@@ -108,7 +108,9 @@ class Interpreter:
         self._model: CompiledModel | None = None  # where the NPU has a part in it
         self._refusals: Mapping[int, Refusal] = {}  # where it has none
         self._open: Callable[[], Device] = functools.partial(_open, device, chip, report, num_threads)
-        self._reference = litert.load(self.graph.source, self.graph.name, num_threads, settings=litert_settings)
+        self._reference = litert.load(
+            self.graph.source, self.graph.name, num_threads, settings=litert_settings, digest=self.graph.digest
+        )
         with litert.refusals(self.graph.name):  # names that are no UTF-8, for one
             self.get_input_details()
             self.get_output_details()

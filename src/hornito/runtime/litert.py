@@ -36,8 +36,10 @@ def load(
     *,
     trusted: bool = False,
     settings: Mapping[str, Any] | None = None,
+    digest: str | None = None,
 ) -> Any:
-    """A LiteRT interpreter for a model; tensors are not allocated yet. ``settings``: further arguments for it.
+    """A LiteRT interpreter for a model; tensors are not allocated yet. ``settings``: further arguments for it;
+    ``digest``: as ``probe.check`` takes it.
 
     A model that is not ``trusted`` is first tried in a process of its own. Raises BadInput where LiteRT refuses it.
     No more threads are started than there are processors for: more don't help, and LiteRT crashes, unasked, where it
@@ -46,7 +48,7 @@ def load(
     from ai_edge_litert.interpreter import Interpreter
 
     if not trusted:
-        probe.check(model, name, (settings or {}).get("experimental_op_resolver_type"))
+        probe.check(model, name, (settings or {}).get("experimental_op_resolver_type"), digest)
     with refusals(name):
         return Interpreter(model_content=model, num_threads=useful_threads(threads), **(settings or {}))
 

@@ -19,19 +19,19 @@ DEFAULT_RESOLVER = "AUTO"
 SURVIVED, REFUSED = 0, 3  # exit codes; Python's own failures are 1 and 2
 
 
-def check(model: bytes, name: str, resolver: Any = None) -> None:
+def check(model: bytes, name: str, resolver: Any = None, digest: str | None = None) -> None:
     """Try ``model`` once in a process of its own; a model that passed is known by its content from then on.
 
-    ``resolver``: which kernels LiteRT is to use, an ``OpResolverType``. Raises BadInput where LiteRT crashes on the
+    ``resolver``: which kernels LiteRT is to use, an ``OpResolverType``; ``digest``: the model's SHA-256 (hexadecimal),
+    where that is known. Raises BadInput where LiteRT crashes on the
     model or does not come back. What LiteRT itself refuses is left to it.
     """
     if not sys.executable:
         return
-    from importlib.metadata import version
-
     kernels = getattr(resolver, "name", DEFAULT_RESOLVER)
-    digest = hashlib.sha256(f"{version('ai-edge-litert')}:{kernels}:".encode() + model).hexdigest()
-    marker = cache_directory() / "probed" / digest
+    digest = digest or hashlib.sha256(model).hexdigest()
+    known = hashlib.sha256(f"{_version()}:{kernels}:{digest}".encode()).hexdigest()
+    marker = cache_directory() / "probed" / known
     if marker.exists():
         return
     try:
@@ -55,6 +55,16 @@ def check(model: bytes, name: str, resolver: Any = None) -> None:
         write_atomically(marker, b"")
     except (OSError, BadInput):
         pass  # it is only a note that saves the next probe
+
+
+def _version() -> str:
+    import ai_edge_litert
+
+    if found := getattr(ai_edge_litert, "__version__", None):
+        return str(found)
+    from importlib.metadata import version  # slower
+
+    return version("ai-edge-litert")
 
 
 def main() -> int:

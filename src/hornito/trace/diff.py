@@ -9,6 +9,7 @@ from hornito.hardware.chips import Chip
 from hornito.stream.annotate import NN, LineKind
 from hornito.trace.align import Pair, align
 from hornito.trace.compare import Comparison, Difference, Side
+from hornito.trace.flow import Flow, JobAt, Read
 from hornito.trace.items import COMMAND, JOB, SUBMIT, Item, items_of, similarity
 from hornito.trace.records import Recording, Submit
 from hornito.trace.view import SubmitView, view
@@ -56,6 +57,7 @@ class Diff:
     def __init__(self, old: Recording, new: Recording, options: Options = Options()) -> None:
         self._sides = _Recorded(old, options), _Recorded(new, options)
         self._options = options
+        self._partners: dict[JobAt, JobAt] = {}
         self.padding_kernels = 0
         self.same = True
 
@@ -64,7 +66,13 @@ class Diff:
         only = {JOB} if self._options.jobs_only else {JOB, COMMAND, SUBMIT}
         a, b = ([item for item in side.items() if item.kind in only] for side in self._sides)
         comparisons: dict[tuple[int, int], Comparison] = {}
-        for x, y in _pairs(a, b):
+        pairs = list(_pairs(a, b))
+        self._partners = {
+            (a[x].submit, a[x].job): (b[y].submit, b[y].job)
+            for x, y in pairs
+            if x is not None and y is not None and a[x].kind == JOB
+        }
+        for x, y in pairs:
             hunk = self._hunk(None if x is None else a[x], None if y is None else b[y], comparisons)
             if hunk is not None:
                 self.same = False
@@ -85,6 +93,8 @@ class Diff:
             comparisons.clear()  # submits come in order: none before is met again
             comparisons[old.submit, new.submit] = comparison
         found = list(comparison.lines(old.lines, new.lines))
+        if old.kind == JOB:
+            found += self._origins(old, new, {(one.core, one.name) for one in found})
         if old.kind == JOB and old.sort == NN:
             jobs = [seen.job(item.job) for seen, item in zip(views, (old, new), strict=True)]
             if all(job.descriptors for job in jobs):
@@ -94,6 +104,27 @@ class Diff:
         if not found:
             return None
         return Hunk(before, after, old.sort if old.kind == JOB else "", self._sides[0].title(old), tuple(found))
+
+    def _origins(self, old: Item, new: Item, known: set[Read]) -> Iterator[Difference]:
+        """Where a job reads what another job of an earlier submit left, on one side at least, and it is not the same
+        job on the other. ``known``: the fields that are known to differ."""
+        ours, theirs = (
+            side.flow.origins.get((item.submit, item.job), {})
+            for side, item in zip(self._sides, (old, new), strict=True)
+        )
+        for line in old.lines:
+            key = (None if line.job is None else line.job.core, line.name)
+            if line.kind is not LineKind.FIELD or key not in ours or key not in theirs or key in known:
+                continue
+            mine, other = ours[key], theirs[key]
+            within = mine[0] == old.submit and other[0] == new.submit  # then the buffers were compared
+            if not within and self._partners.get(mine) != other:
+                places = (
+                    Place(side.submits[at[0]].number, at[1])
+                    for side, at in zip(self._sides, (mine, other), strict=True)
+                )
+                before, after = (f"what job {place} left" for place in places)
+                yield Difference(line.place, line.name, before, after, line.value, None, key[0])
 
     def _comparison(self, old: SubmitView, new: SubmitView) -> Comparison:
         chip: Chip | None = old.chip or new.chip
@@ -113,13 +144,19 @@ class _Recorded:
         self._recording = recording
         self._chip = options.chip
         self.submits: list[Submit] = list(recording.submits())
+        self.flow = Flow(recording)
         self.view = functools.lru_cache(_VIEWS)(self._view)
 
     def _view(self, index: int) -> SubmitView:
         return view(self._recording, self.submits[index], self._chip)
 
     def items(self) -> list[Item]:
-        return [item for index in range(len(self.submits)) for item in items_of(index, self.view(index))]
+        found: list[Item] = []
+        for index in range(len(self.submits)):
+            seen = self.view(index)
+            self.flow.add(seen)
+            found += items_of(index, seen)
+        return found
 
     def title(self, item: Item) -> str:
         """What it is, in a few words."""

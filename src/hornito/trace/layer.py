@@ -56,17 +56,17 @@ class Layer:
     output_scale: float = 0.05
 
     def model(self) -> bytes:
-        """The model, its weights and biases always of the same seed. Raises BadInput for sizes that make none."""
+        """The model, its weights and biases always of the same seed, so that the first ones do not depend on how many
+        there are. Raises BadInput for sizes that make none."""
         self.check()
-        rng = np.random.default_rng(1)
         builder = ModelBuilder()
         shape = (1, self.size, self.size, self.inputs)
         value = builder.input("image", shape, np.uint8, quantization=affine(self.input_scale, self.input_zero))
         filters = self.inputs if self.depthwise else self.outputs
         sides = (self.kernel, self.kernel)
         kernel = (1, *sides, self.inputs) if self.depthwise else (self.outputs, *sides, self.inputs)
-        weights = rng.integers(0, 256, kernel, np.uint8)
-        bias = rng.integers(-20000, 20000, filters, np.int32)
+        weights = np.random.default_rng(1).integers(0, 256, kernel, np.uint8)
+        bias = np.random.default_rng(2).integers(-20000, 20000, filters, np.int32)
         geometry = {"stride_height": self.stride, "stride_width": self.stride}
         padding = Padding.SAME if self.same else Padding.VALID
         activation = Activation.RELU if self.relu else Activation.NONE

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from hornito.errors import HornitoError
 from hornito.stream.annotate import ADDRESS_FIELDS, NN, TP, TRIGGERS, LineKind
 from hornito.trace.align import align
 from hornito.trace.infer import bit_ranges
@@ -125,18 +126,34 @@ def _named(placed: Placed) -> dict[Key, int]:
             found[unit, core, "", line.name, WORD_BITS] = line.value
         elif line.kind is LineKind.UNNAMED:
             found[unit, core, line.place, "unnamed bits", WORD_BITS] = line.value
-    return found | _composed(placed.job)
+    job = placed.job
+    more = {"cores": len(job.descriptors)} if job.unit == TP else _composed(job) | _coefficients(placed.seen, job)
+    return found | {(job.unit, None, "", name, WORD_BITS): value for name, value in more.items()}
 
 
-def _composed(job: JobView) -> dict[Key, int]:
-    """What several fields make together, or several descriptors."""
-    if job.unit == TP:
-        return {(TP, None, "", "cores", WORD_BITS): len(job.descriptors)}
+def _composed(job: JobView) -> dict[str, int]:
+    """What several fields of a convolution's descriptor make together."""
     if not job.descriptors:
         return {}
     descriptor = job.descriptors[0].nn
-    parts = {"shift, all bits": descriptor.shift, "multiplier, all bits": descriptor.multiplier}
-    return {(NN, None, "", name, WORD_BITS): value for name, value in parts.items()}
+    return {"shift, all bits": descriptor.shift, "multiplier, all bits": descriptor.multiplier}
+
+
+def _coefficients(seen: SubmitView, job: JobView) -> dict[str, int]:
+    """What a convolution's coefficients hold besides its weights: sizes, and the first of what there is for each
+    output. Nothing where they can't be read."""
+    if not job.descriptors:
+        return {}
+    try:
+        found = seen.coefficients(job.descriptors[0])
+    except HornitoError:
+        return {}
+    first = found.streams[0]
+    values = {"bytes": found.size, "core 0, zrl_bits": first.zrl_bits, "core 0, kernels": first.kernels}
+    if len(found.streams) > 1 and found.streams[1].offsets:
+        values["core 1, first output offset"] = found.streams[1].offsets[0]
+    values["bias of output 0"] = int(found.weights.biases[0])
+    return {f"coefficients, {name}": value for name, value in values.items() if value is not None}
 
 
 def _targets(found: Sequence[Track], count: int) -> Iterator[Series]:

@@ -24,6 +24,7 @@ from hornito.virtual.etnaviv.fences import Pending
 from hornito.virtual.injection import FaultPlan
 from hornito.virtual.standalone import standalone_device
 from hornito.virtual.timeline import Timeline
+from tests.supervisor.relay.record import NO_JOBS, OWN_NODE
 
 
 class DeviceKernel:
@@ -153,18 +154,23 @@ class NullKernel(DeviceKernel):
 
 
 @contextlib.contextmanager
-def relayed(path: str, command: list[str], faults: list[str], own_node: bool) -> Iterator[Any]:
-    """A relay with a virtual device behind it, recorded to the file ``path``. ``own_node``: programs open /dev/null."""
+def relayed(path: str, command: list[str], options: list[str]) -> Iterator[Any]:
+    """A relay with a virtual device behind it, recorded to the file ``path``. Options: OWN_NODE (programs open
+    /dev/null), NO_JOBS (all jobs do nothing; so it is with OWN_NODE), what is to go wrong."""
     chip = find_chip("vipnano-qi")
+    faults = FaultPlan.parse(word for word in options if word not in (OWN_NODE, NO_JOBS))
+    relay: RelayedDevice
     with contextlib.ExitStack() as stack:
         recorder = stack.enter_context(recording(path, chip.name, command, "test"))
-        if own_node:
-            virtual = VirtualDevice(chip, Nothing())
+        if OWN_NODE in options or NO_JOBS in options:
+            virtual = VirtualDevice(chip, Nothing(), faults=faults)
             stack.callback(virtual.shutdown)
+        else:
+            virtual = stack.enter_context(standalone_device(chip, faults))
+        if OWN_NODE in options:
             relay = RelayedDevice(NullKernel(virtual), NodeByNumber("/dev/null"))
         else:
-            virtual = stack.enter_context(standalone_device(chip, FaultPlan.parse(faults)))
             relay = OpeningRelay(DeviceKernel(virtual))
         stack.callback(relay.close)
         recorded = RecordedRelay(relay, recorder)
-        yield recorded if own_node else AsLinux(recorded, virtual)
+        yield recorded if OWN_NODE in options else AsLinux(recorded, virtual)

@@ -2,6 +2,7 @@
 """What can't an NN job be, by which limit and value? Remarks for people; the search itself never goes there."""
 
 from hornito.compiler.convolution import measure_coefficients
+from hornito.compiler.shaping import Shaping
 from hornito.compiler.sram import COEFFICIENTS_START, image_bytes
 from hornito.compiler.tasks import Convolution
 from hornito.compiler.tiling import Tile, choose_tile, load_of, tile_of
@@ -46,7 +47,7 @@ def _tiles(conv: Convolution, chip: Chip) -> list[str]:
 
 def _caching(conv: Convolution, chip: Chip) -> list[str]:
     tile = choose_tile(conv, chip)
-    size = measure_coefficients(conv, tile.kernels_per_core, tile.superblocks, chip)
+    size = measure_coefficients(conv, Shaping(tile), chip)
     found = []
     if COEFFICIENTS_START + size.cached_bytes > chip.vip_sram:
         found.append(

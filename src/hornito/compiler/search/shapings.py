@@ -6,6 +6,7 @@ the accumulators allow; for each, as few superblocks as the accumulators allow, 
 superblocks never help in the cost model, so none are tried.
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,10 +55,15 @@ class _Job:
 def shaping_of(conv: Convolution, options: Options) -> Shaping:
     """How an NN job is carried out in a plan of these options."""
     if conv.wraps or not options.uses(Technique.TILES):
-        return Shaping(choose_tile(conv, options.chip), by_need=options.uses(Technique.CACHING))
-    tile = cheapest(conv, options).tile
-    size = measure_coefficients(conv, tile.kernels_per_core, tile.superblocks, options.chip)
-    return Shaping(tile, size.zero_runs, options.uses(Technique.CACHING))
+        return with_tile(choose_tile(conv, options.chip), options)
+    shaping = with_tile(cheapest(conv, options).tile, options)
+    size = measure_coefficients(conv, shaping, options.chip)
+    return dataclasses.replace(shaping, zero_runs=size.zero_runs)
+
+
+def with_tile(tile: Tile, options: Options) -> Shaping:
+    """A tile, with all else as a plan of these options has it."""
+    return Shaping(tile, None, options.uses(Technique.CACHING), options.uses(Technique.SYMBOLS))
 
 
 def cheapest(conv: Convolution, options: Options) -> Priced:
@@ -73,7 +79,7 @@ def all_priced(conv: Convolution, options: Options) -> list[Priced]:
 def _job(conv: Convolution, options: Options) -> _Job:
     chip = options.chip
     reference = choose_tile(conv, chip)
-    size = measure_coefficients(conv, reference.kernels_per_core, reference.superblocks, chip)
+    size = measure_coefficients(conv, with_tile(reference, options), chip)
     return _Job(
         geometry_of(conv),
         load_of(conv),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from hornito.supervisor.relay.buffers import Buffer, ClientMemory, DeviceBuffer
+from hornito.supervisor.relay.buffers import Buffer, ClientMemory, DeviceBuffer, Handle
 from hornito.supervisor.served import ServedCaller
 from hornito.uapi.drm import PRIME_HANDLE_TO_FD
 from hornito.uapi.etnaviv import GemUserPtr
@@ -57,9 +57,9 @@ class _Unseen:
     pointer: int
     sent: GemUserPtr
 
-    def memory(self) -> ClientMemory:
+    def memory(self, handle: Handle) -> ClientMemory:
         """What it made a buffer of."""
-        return ClientMemory(self.process, self.sent.user_ptr, self.sent.user_size)
+        return ClientMemory(handle, self.process, self.sent.user_ptr, self.sent.user_size)
 
     def handle(self) -> int:
         """What came of it: 0 if it has not returned yet, failed, or something else lies there by now."""
@@ -100,7 +100,7 @@ class RelayedFile:
         """It has a buffer of so many bytes now, rounded up to pages; nothing happens if the handle is known."""
         if handle not in self._buffers:
             size = -(-size // _PAGE) * _PAGE
-            self._buffers[handle] = DeviceBuffer(self._kernel, self.fd, handle, size, flags)
+            self._buffers[handle] = DeviceBuffer(self._handle(handle), size, flags)
 
     def known(self, handle: int) -> Buffer | None:
         """What that handle means, as far as we have seen."""
@@ -121,7 +121,7 @@ class RelayedFile:
     def drop(self, handle: int) -> Buffer | None:
         """It has that buffer no longer."""
         found = self._buffers.pop(handle, None)
-        if isinstance(found, DeviceBuffer):
+        if found is not None:
             found.closed = True
         return found
 
@@ -144,7 +144,7 @@ class RelayedFile:
             handle = unseen.handle()
             if handle:
                 among.remove(unseen)
-                self._buffers[handle] = unseen.memory()
+                self._buffers[handle] = unseen.memory(self._handle(handle))
 
     def _identify(self, handle: int) -> None:
         """Ask the kernel what it is. Raises OSError."""
@@ -157,6 +157,9 @@ class RelayedFile:
         likely = [unseen for unseen in self._nameless if unseen.sent.user_size == size]
         if len(likely) == 1:
             self._nameless.remove(likely[0])
-            self._buffers[handle] = likely[0].memory()
+            self._buffers[handle] = likely[0].memory(self._handle(handle))
         else:
             self.add(handle, size)
+
+    def _handle(self, number: int) -> Handle:
+        return Handle(self._kernel, self.fd, number)

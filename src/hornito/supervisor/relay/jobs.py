@@ -242,6 +242,9 @@ class Jobs:
         self._running.remove(job)
         job.status, job.ended = self._result(job)
         self._kernel.close(job.sync_fd)
+        for use in job.uses:
+            if use.buffer is not None and use.flags & SubmitBoFlag.WRITE:
+                use.buffer.device_wrote()
         if self.logged is not None:
             try:
                 for line in self._kernel.messages(job.file.fd):

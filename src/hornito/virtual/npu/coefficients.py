@@ -14,13 +14,19 @@ from hornito.hardware.chips import Chip, CoefficientFormat
 from hornito.virtual.npu import coefficients_v8, decoders
 from hornito.virtual.npu.weights import CoefficientReader, CoreStream, KernelShape, Weights, fault
 
+_MANY = 4  # weights are few where the stream has less than a byte for so many of them
+
 
 @dataclass(eq=False)
 class _Found:
-    """What the cores' streams hold, in the order of the streams; kernel k of core c is number c * kernels + k."""
+    """What the cores' streams hold, in the order of the streams; kernel k of core c is number c * kernels + k.
+
+    ``table``: a row of bytes for each kernel, where there are not just few weights that differ from zero; else none,
+    and the lists have those."""
 
     biases: NDArray[np.int64]
     offsets: NDArray[np.int64]
+    table: NDArray[np.uint8]
     kernels: list[NDArray[np.int32]]
     places: list[NDArray[np.int32]]
     values: list[NDArray[np.int16]]
@@ -58,7 +64,10 @@ def _decode(blob: NDArray[np.uint8], shape: KernelShape, chip: Chip) -> Weights:
     if not 1 <= shape.per_core <= count:
         raise fault(f"{shape.per_core} kernels per core and superblock do not fit the {count} kernels of a core")
     kernels_in_all = count * len(sizes)
-    found = _Found(np.zeros(kernels_in_all, np.int64), np.zeros(kernels_in_all, np.int64), [], [], [], [])
+    places_in_all = shape.planes * shape.rows * shape.columns
+    many = _MANY * sum(sizes) > kernels_in_all * places_in_all
+    table = np.full((kernels_in_all, places_in_all) if many else (0, 0), shape.zero_point, np.uint8)
+    found = _Found(np.zeros(kernels_in_all, np.int64), np.zeros(kernels_in_all, np.int64), table, [], [], [], [])
     begin = header
     for core, size in enumerate(sizes):
         _decode_core(blob[begin : begin + size], core, begin, shape, chip, found)
@@ -67,12 +76,16 @@ def _decode(blob: NDArray[np.uint8], shape: KernelShape, chip: Chip) -> Weights:
     real = owners >= 0
     biases = np.zeros(shape.outputs, np.int64)
     biases[owners[real]] = found.biases[real]
+    if many:
+        kernel_of = np.zeros(shape.outputs, np.int64)
+        kernel_of[owners[real]] = np.flatnonzero(real)
+        return Weights(biases, found.table[kernel_of], shape.zero_point, None, tuple(found.streams))
     outputs = owners[np.concatenate(found.kernels)]
     places, values = np.concatenate(found.places), np.concatenate(found.values)
     if not real.all():
         kept = outputs >= 0  # padding kernels compute nothing
         outputs, places, values = outputs[kept], places[kept], values[kept]
-    return Weights(biases, outputs, places, values, tuple(found.streams))
+    return Weights(biases, None, shape.zero_point, (outputs, places, values), tuple(found.streams))
 
 
 def _decode_core(
@@ -97,22 +110,32 @@ def _decode_core(
         chunks = shape.planes
         order = np.array(v7.row_pair_order(shape.rows, shape.columns), np.int32)
     first_bit = v7.ZRL_FIELD_BITS + v7.KERNEL_COUNT_BITS
-    most = 8 * len(stream) // (v7.WEIGHT_BITS + zrl_bits) + 1
-    numbers, places, values = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int16)
     mine = slice(core * count, (core + 1) * count)
-    result = np.empty(3, np.int64)
-    decoders.decode_core(
-        stream.view("<u4"),
-        (count, shape.per_core, chunks, size, last, zrl_bits, shape.zero_point, first_bit),
-        order,
-        found.biases[mine],
-        found.offsets[mine],
-        numbers,
-        places,
-        values,
-        result,
-    )
-    code, bit, weights = result.tolist()
+    many = len(found.table) > 0
+    table = found.table[mine]
+    most = 0 if many else 8 * len(stream) // (v7.WEIGHT_BITS + zrl_bits) + 1
+    numbers, places, values = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int16)
+    form = count, shape.per_core, chunks, size, last
+    biases, offsets = found.biases[mine], found.offsets[mine]
+    whole = first_bit + count * (v7.WEIGHT_BITS * shape.planes * taps + 2 * v7.BIAS_BITS)
+    if many and zrl_bits == 0 and whole <= 8 * len(stream):
+        decoders.copy_core(stream, (*form, first_bit // 8), order, biases, offsets, table)
+        code, bit, weights = decoders.DECODED, whole, 0
+    else:
+        result = np.empty(3, np.int64)
+        decoders.decode_core(
+            stream.view("<u4"),
+            (*form, zrl_bits, shape.zero_point, first_bit),
+            order,
+            biases,
+            offsets,
+            numbers,
+            places,
+            values,
+            table,
+            result,
+        )
+        code, bit, weights = result.tolist()
     if code == decoders.ENDS_EARLY:
         raise fault(f"core {core}: the stream of {len(stream)} bytes ends early, at bit {bit}")
     if code in (decoders.ZEROS_BEFORE_BIAS, decoders.ZEROS_BEFORE_OFFSET):
@@ -121,9 +144,10 @@ def _decode_core(
     byte, used_bits = divmod(bit, 8)
     if (used_bits and stream[byte] >> used_bits) or stream[byte + (used_bits > 0) :].any():
         raise fault(f"core {core}: bits are set behind the stream's end at bit {bit}")
-    found.kernels.append(numbers[:weights] + np.int32(core * count))
-    found.places.append(places[:weights].copy())
-    found.values.append(values[:weights].copy())
+    if not many:
+        found.kernels.append(numbers[:weights] + np.int32(core * count))
+        found.places.append(places[:weights].copy())
+        found.values.append(values[:weights].copy())
     fields = (tuple(part[mine].tolist()) for part in (found.biases, found.offsets))
     found.streams.append(CoreStream(begin, len(stream), bit, count, zrl_bits, *fields))
 

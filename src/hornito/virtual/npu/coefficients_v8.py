@@ -143,12 +143,13 @@ def _decode(blob: NDArray[np.uint8], shape: KernelShape, chip: Chip) -> Weights:
             residuals[owners] = kernels_here[:, :places]
             at += count
     biases = blob[begin:].view("<i4").astype(np.int64)
-    outputs, at_places = np.nonzero(residuals)
     # The residual has 8 bits of 9: the byte that differs from the zero point by it, modulo 256, is the weight.
+    if not shape.depthwise:
+        return Weights(biases, residuals + np.uint8(shape.zero_point), shape.zero_point, None, tuple(found))
+    outputs, at_places = np.nonzero(residuals)
     values = (residuals[outputs, at_places] + np.uint8(shape.zero_point)).astype(np.int16) - np.int16(shape.zero_point)
-    if shape.depthwise:
-        at_places += outputs * taps
-    return Weights(biases, outputs, at_places.astype(np.int32), values, tuple(found))
+    few = outputs, (at_places + outputs * taps).astype(np.int32), values
+    return Weights(biases, None, shape.zero_point, few, tuple(found))
 
 
 def _kernel_bytes(shape: KernelShape) -> int:

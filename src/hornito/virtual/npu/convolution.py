@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hornito.virtual.npu import decoders, kernels, matrix, packed
+from hornito.virtual.npu import kernels, matrix, packed
 from hornito.virtual.npu.crew import ALONE, Crew, divided
 from hornito.virtual.npu.weights import KernelShape, Weights
 
@@ -170,9 +170,7 @@ class Dense:
     @classmethod
     def pack(cls, weights: Weights, shape: KernelShape) -> "Dense":
         taps, size = shape.rows * shape.columns, matrix.group()
-        used: NDArray[np.bool_] = np.zeros((shape.planes, taps), np.bool_)
-        planes, tap = np.divmod(weights.places, taps)
-        used[planes, tap] = True
+        used = weights.used(shape.planes * taps).reshape(shape.planes, taps)
         # Planes of which the same taps matter side by side: what no plane of a lane has a weight for is left out. A
         # stride of 2 that was made a kernel of 2x2 on four times the planes is all zeros in 7 places of 16.
         order = np.arange(shape.planes)
@@ -181,28 +179,27 @@ class Dense:
             order = np.argsort(kinds.reshape(-1), kind="stable")
             order = order[used[order].any(axis=1)]
         groups = max(1, -(-len(order) // size))
-        lane_of = np.zeros(shape.planes, np.int64)
-        lane_of[order] = np.arange(len(order))
         lanes = np.zeros((groups * size, taps), np.bool_)
         lanes[: len(order)] = used[order]
         wanted: NDArray[np.bool_] = np.any(lanes.reshape(groups, size, taps), axis=1)
         wanted[0, 0] = True  # never none at all
-        numbers = np.full((groups, taps), -1, np.int64)
         group, tap = np.nonzero(wanted)
-        numbers[group, tap] = np.arange(len(group))
-        low, high = int(weights.values.min(initial=0)), int(weights.values.max(initial=0))
+        members = np.full(groups * size, -1, np.int64)
+        members[: len(order)] = order
+        low, high = weights.extremes
         each = 0
         if size == BYTES and (low < INT8.min or high > INT8.max):
             each = high - INT8.max if high > INT8.max else low - INT8.min
         rows = matrix.tile_rows() if shape.outputs > FEW else 1
-        table = np.full((-(-shape.outputs // rows), len(group), rows, size), -each, np.int16)
-        packed.fill_dense(weights.outputs, weights.places, weights.values, (taps, each), lane_of, numbers, table)
         kind = np.int8 if size == BYTES else np.int16
+        table = np.empty((-(-shape.outputs // rows), len(group), rows, size), kind)
+        planes = members.reshape(groups, size)[group]
+        sources = np.where(planes < 0, -1, planes * taps + tap[:, np.newaxis])
+        form = weights.zero_point, each
+        packed.fill_dense(table, weights.all_bytes(shape.outputs, shape.planes * taps), sources, form)
         ones = np.ones((len(group), size), kind).view(np.int32)[:, 0]
-        members = np.full(groups * size, -1, np.int64)
-        members[: len(order)] = order
         places = np.column_stack((group, *np.divmod(tap, shape.columns)))
-        factors = table.astype(kind, copy=False).view(np.int32)[..., 0]
+        factors = table.view(np.int32)[..., 0]
         return cls(shape.outputs, members, places, factors, ones, each)
 
     @property
@@ -288,7 +285,7 @@ class Pairs:
     def find(cls, weights: Weights, shape: KernelShape) -> "Pairs | None":
         """The pairs, if few enough."""
         outputs, planes, taps = shape.outputs, shape.planes, shape.rows * shape.columns
-        if len(weights.values) * _SPARSE > outputs * planes * taps:
+        if weights.table is not None or len(weights.values) * _SPARSE > outputs * planes * taps:
             return None
         pairs, inverse = np.unique(weights.outputs * planes + weights.places // taps, return_inverse=True)
         if len(pairs) * _SPARSE > outputs * planes:
@@ -315,9 +312,8 @@ class Floats:
 
     @classmethod
     def pack(cls, weights: Weights, shape: KernelShape, kind: type[np.floating[Any]]) -> "Floats":
-        table = np.zeros((shape.outputs, shape.planes * shape.rows * shape.columns), kind)
-        table[weights.outputs, weights.places] = weights.values
-        return cls(table)
+        table = weights.all_bytes(shape.outputs, shape.planes * shape.rows * shape.columns)
+        return cls(table.astype(kind) - kind(weights.zero_point))
 
     @property
     def nbytes(self) -> int:
@@ -359,8 +355,7 @@ class Floats:
 def prepare(weights: Weights, shape: KernelShape, centre: int) -> Convolution:
     """Choose the arithmetic for these weights, and prove it exact. ``centre`` is what the unit subtracts from inputs,
     border included: the same as so much less bias for each weight."""
-    magnitudes, totals = np.zeros(shape.outputs, np.int64), np.zeros(shape.outputs, np.int64)
-    decoders.add_up(weights.outputs, weights.values, magnitudes, totals)
+    magnitudes, totals = weights.sums(shape.outputs)
     largest = int(magnitudes.max(initial=0)) * LARGEST_INPUT
     folded = weights.biases - centre * totals
     lowest, highest = (folded + LARGEST_INPUT * ((totals + sign * magnitudes) // 2) for sign in (-1, 1))

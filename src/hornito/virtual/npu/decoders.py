@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from hornito.virtual.npu.kernels import kernel
+from hornito.virtual.npu.kernels import inlined, kernel
 
 # What the decoders found: a code, and the bit at which it stopped.
 DECODED, ENDS_EARLY, ZEROS_BEFORE_BIAS, ZEROS_BEFORE_OFFSET, TOO_LONG = 0, 1, 2, 3, 4
@@ -11,22 +11,24 @@ DECODED, ENDS_EARLY, ZEROS_BEFORE_BIAS, ZEROS_BEFORE_OFFSET, TOO_LONG = 0, 1, 2,
 
 @kernel(
     "void(uint32[::1], UniTuple(int64, 8), int32[::1], int64[::1], int64[::1], int32[::1], int32[::1], int16[::1],"
-    "int64[::1])"
+    "uint8[:,::1], int64[::1])"
 )
 def decode_core(  # type: ignore[no-untyped-def]
-    words, shape, order, biases, offsets, rows, indices, weights, result
+    words, shape, order, biases, offsets, rows, indices, weights, table, result
 ):
     """Read one core's kernels from its stream (version 7). result: code, bit position, number of weights found.
 
     shape: kernels, kernels per superblock, chunks per kernel, weights per chunk, weights of the last chunk, width of a
     zero run, zero point, first bit. A chunk is what comes of one kernel before the next kernel's turn: a plane, or six
-    planes of a 1x1 kernel; order gives the place of each of its weights. Only non-zero weights are put into rows (the
-    kernel's number), indices (place within the kernel) and weights (zero point subtracted).
+    planes of a 1x1 kernel; order gives the place of each of its weights. Non-zero weights are put into table, as bytes,
+    where it has rows; else into rows (the kernel's number), indices (place within the kernel) and weights (zero point
+    subtracted).
     """
     kernels, full, chunks, size, last_size, zrl_bits, zero_point, bit = shape
     end = 32 * len(words)
     token = 8 + zrl_bits
     run_mask = (1 << zrl_bits) - 1
+    many = len(table) > 0
     result[:] = 0
     found = 0
     first = 0  # kernel with which the superblock begins
@@ -64,7 +66,9 @@ def decode_core(  # type: ignore[no-untyped-def]
                         chunk += 1
                         length = last_size if chunk == chunks - 1 else size
                 weight = (value >> zrl_bits & 0xFF) - zero_point
-                if weight != 0:
+                if many:
+                    table[first + kernel, chunk * size + order[inside]] = weight + zero_point
+                elif weight != 0:
                     rows[found] = first + kernel
                     indices[found] = chunk * size + order[inside]
                     weights[found] = weight
@@ -110,6 +114,41 @@ def decode_core(  # type: ignore[no-untyped-def]
                     left = last_size
         first += count
     result[1], result[2] = bit, found
+
+
+@inlined
+def field_at(stream, at):  # type: ignore[no-untyped-def]
+    """The 32-bit number that begins at a byte."""
+    low = np.int64(stream[at]) | np.int64(stream[at + 1]) << 8
+    return low | np.int64(stream[at + 2]) << 16 | np.int64(stream[at + 3]) << 24
+
+
+@kernel("void(uint8[::1], UniTuple(int64, 6), int32[::1], int64[::1], int64[::1], uint8[:,::1])")
+def copy_core(stream, shape, order, biases, offsets, table):  # type: ignore[no-untyped-def]
+    """What ``decode_core`` does where there are no zero runs and all is whole bytes. The stream must be long enough.
+
+    shape: as there, up to the weights of the last chunk; then the first byte.
+    """
+    kernels, full, chunks, size, last_size, at = shape
+    for first in range(0, kernels, full):
+        for chunk in range(chunks):
+            last = chunk == chunks - 1
+            for number in range(first, min(first + full, kernels)):
+                row = table[number, chunk * size :]
+                begin = 0
+                if chunk == 0:
+                    row[order[0]] = stream[at]
+                    bias = field_at(stream, at + 1)
+                    biases[number] = bias - ((bias >> 31) << 32)
+                    begin = 1
+                    at += 5
+                length = last_size if last else size
+                for i in range(begin, length):
+                    row[order[i]] = stream[at + i - begin]
+                at += length - begin
+                if last:
+                    offsets[number] = field_at(stream, at)
+                    at += 4
 
 
 @kernel("void(uint32[::1], int64, int64[:,::1], uint8[::1], int64[::1])")
@@ -172,6 +211,22 @@ def decode_symbols(words, end, prefixes, found, result):  # type: ignore[no-unty
     if step < 2 and result[0] == DECODED:
         result[0] = ENDS_EARLY
     result[1], result[2], result[3] = bit, length, marks
+
+
+@kernel("void(uint8[:,::1], int64, int64[::1], int64[::1])")
+def add_up_bytes(table, zero_point, magnitudes, totals):  # type: ignore[no-untyped-def]
+    """What ``add_up`` does, for all weights of each output as bytes."""
+    for output in range(len(table)):
+        row = table[output]
+        above, total = np.uint32(0), np.uint32(0)
+        zero = np.uint8(zero_point)
+        for i in range(len(row)):
+            total += np.uint32(row[i])
+            above += np.uint32(max(row[i], zero))
+        all_zero = np.int64(zero_point) * len(row)
+        totals[output] += np.int64(total) - all_zero
+        # What is above the zero point, twice, less all there is.
+        magnitudes[output] += 2 * (np.int64(above) - all_zero) - (np.int64(total) - all_zero)
 
 
 @kernel("void(int64[:], int16[::1], int64[::1], int64[::1])")

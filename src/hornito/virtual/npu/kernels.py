@@ -73,7 +73,7 @@ class Kernel:
                 self.fresh = True
                 try:
                     content = memoryview(machine_code.make(self._function, signature))
-                except machine_code.NotToBeKept as why:
+                except (machine_code.NotToBeKept, RuntimeError) as why:  # the latter is what LLVM raises
                     log.debug("%s: %s", self.name, why)
                     content = memoryview(b"")  # so that nobody tries again
                 machine_code.keep(name, content)

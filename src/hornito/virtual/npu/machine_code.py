@@ -31,12 +31,12 @@ _PREFIX = "hornito_"
 _OBJECT_WORDS = object.__basicsize__ // 8  # of 64 bits, with which each object of this Python begins
 _OK = (0, -2)  # what a loop returns; -2: and its result is None
 _SYMBOL = struct.Struct("<IBBHQQ")  # of a 64-bit ELF file: name, information, visibility, section, value, size
-_RESULTS: dict[str, Any] = {"none": ctypes.c_void_p, "int64": ctypes.c_int64, "float64": ctypes.c_double}
 _NUMBERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "int64": (ctypes.c_int64, operator.index),
     "float64": (ctypes.c_double, float),
     "bool": (ctypes.c_uint8, bool),
 }
+_RESULTS = _NUMBERS | {"none": (ctypes.c_void_p, lambda value: value)}
 
 
 class NotToBeKept(Exception):
@@ -95,7 +95,7 @@ class Loaded:
     def __init__(self, engine: Any, symbol: str, result: str, rows: Sequence[list[Any]]) -> None:
         self._engine = engine  # owns the code
         self._symbol = symbol
-        self._result = _RESULTS[result]
+        self._result, self._found = _RESULTS[result]
         self._puts: list[Put] = []
         self.first: Any = None  # the type of the first argument's elements, where that is an array
         types: list[Any] = [ctypes.c_void_p, ctypes.c_void_p]
@@ -117,7 +117,7 @@ class Loaded:
             put(flat, value)
         if self._function(*flat) not in _OK:
             raise MemoryError(f"no memory for the arrays of {self._symbol.removeprefix(_PREFIX)}")
-        return result.value
+        return self._found(result.value)
 
 
 class Overloaded:
@@ -208,11 +208,11 @@ def make(function: Callable[..., Any], signature: str) -> bytes:
         target.typing_context, target.target_context, function, arguments, result, flags, {}
     )
     rows = [_row(argument) for argument in arguments]
-    if str(result) not in _RESULTS:
+    if (gives := _type_name(result)) not in _RESULTS:
         raise NotToBeKept(f"a result of type {result}")
     symbol = _PREFIX + function.__name__
     code = _object(compiled.library.get_llvm_str(), compiled.fndesc.llvm_func_name, symbol, rows)
-    head = json.dumps({"symbol": symbol, "result": str(result), "arguments": rows}).encode()
+    head = json.dumps({"symbol": symbol, "result": gives, "arguments": rows}).encode()
     return len(head).to_bytes(4, "little") + head + code
 
 
@@ -224,10 +224,17 @@ def _row(argument: Any) -> list[Any]:
     if isinstance(argument, types.Array) and argument.layout in "CA" and argument.mutable and argument.aligned:
         return ["array", str(np.dtype(str(argument.dtype)).str), argument.ndim, argument.layout == "C"]
     members = list(argument.types) if isinstance(argument, BaseTuple) else [argument]
-    names = [str(member) for member in members]
+    names = [_type_name(member) for member in members]
     if any(name not in _NUMBERS for name in names):
         raise NotToBeKept(f"an argument of type {argument}")
     return ["tuple" if isinstance(argument, BaseTuple) else "number", names]
+
+
+def _type_name(kind: Any) -> str:
+    """numba's own name of a type; that of truth values has changed."""
+    from numba.core import types
+
+    return "bool" if kind is types.boolean else str(kind)
 
 
 def _object(assembly: str, function: str, symbol: str, rows: Sequence[list[Any]]) -> bytes:

@@ -313,20 +313,32 @@ def convolve_sparse(  # type: ignore[no-untyped-def]
 
 
 @kernel(
-    "void(int64[:], int32[::1], int16[::1], UniTuple(int64, 2), int64[::1], int64[:,::1], int16[:,:,:,::1])",
+    "void(int8[:,:,:,::1], uint8[:,::1], int64[:,::1], UniTuple(int64, 2))",
+    "void(int16[:,:,:,::1], uint8[:,::1], int64[:,::1], UniTuple(int64, 2))",
     tiles=True,
 )
-def fill_dense(outputs, places, weights, form, lane_of, numbers, table):  # type: ignore[no-untyped-def]
+def fill_dense(table, weights, sources, form):  # type: ignore[no-untyped-def]
     """Put each weight where ``convolve_dense`` looks for it: block of outputs, place, output, integer of the lane.
 
-    form: taps of a plane, and what is subtracted. lane_of: where a plane lies in the order. numbers: the place of each
-    group of lanes and tap.
+    weights: bytes, a row for each output. sources: where in a row the weight of each place and integer of the lane
+    stands, -1 where there is none. form: the byte that means zero, and what is subtracted from each weight.
     """
-    taps, each = form
-    rows, size = table.shape[2], table.shape[3]
-    for i in range(len(outputs)):
-        plane = places[i] // taps
-        lane = lane_of[plane]
-        place = numbers[lane // size, places[i] - plane * taps]
-        block = outputs[i] // rows
-        table[block, place, outputs[i] - block * rows, lane % size] = weights[i] - each
+    zero_point, each = form
+    blocks, places, rows, size = table.shape
+    outputs = len(weights)
+    nothing = np.int32(-each)
+    less = np.int32(zero_point + each)
+    for block in range(blocks):
+        for row in range(rows):
+            output = block * rows + row
+            if output < outputs:
+                line = weights[output]
+                for place in range(places):
+                    for lane in range(size):
+                        source = sources[place, lane]
+                        value = np.int32(line[source]) - less if source >= 0 else nothing
+                        table[block, place, row, lane] = value
+            else:
+                for place in range(places):
+                    for lane in range(size):
+                        table[block, place, row, lane] = nothing
