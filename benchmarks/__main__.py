@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import check, inference, processes
+from benchmarks import check, compilation, inference, processes
 from benchmarks.figures import ROOT, Figure, child_environment, figure, processor
 from benchmarks.networks import Network, networks
 
@@ -31,6 +31,12 @@ def inferences(measured: Sequence[Network], runs: int) -> Iterator[Figure]:
     """Interpreter.invoke() against LiteRT, both versions, 1 and 2 threads."""
     for network in measured:
         yield from inference.figures(network, runs)
+
+
+def compilations(measured: Sequence[Network], runs: int) -> Iterator[Figure]:
+    """Compiling, beside Vela where $VELA names it, and starting again with what is kept."""
+    for network in measured:
+        yield from compilation.figures(network, max(10, runs // 2))
 
 
 def commands(measured: Sequence[Network], runs: int) -> Iterator[Figure]:
@@ -61,6 +67,7 @@ def recorded(measured: Sequence[Network], runs: int) -> Iterator[Figure]:
 # In the order of the table. Whatever has a speed worth keeping gets a line here.
 PARTS: dict[str, Part] = {
     "inference": inferences,
+    "compile": compilations,
     "commands": commands,
     "exec": watched,
     "trace": recorded,

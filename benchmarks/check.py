@@ -3,8 +3,9 @@
 
 Ratios of processor time, least of many turns, hardly change with what else a machine does; one that is too large is
 measured once more before it counts. They do change from processor to processor, so an entry is binding only on the
-kind that it was stored on; on another kind that takes the same path through the arithmetic, only what is far beyond
-any such difference fails; where nothing is comparable, the ratios are printed and nothing can fail.
+kind that it was stored on, there also if the arithmetic takes another path by now; on another kind that takes the same
+path, only what is far beyond any such difference fails; where nothing is comparable, the ratios are printed and nothing
+can fail.
 """
 
 import json
@@ -57,9 +58,9 @@ def arithmetic() -> str:
 
 
 def yardstick(entries: Sequence[Entry], here: str, path: str) -> Yardstick | None:
-    """The entry of this processor, else the slowest of those that took this path; None without any."""
+    """The entry of this processor, this path's if there is one; else the slowest of this path's; or None."""
     alike = [entry for entry in entries if entry.arithmetic == path]
-    for entry in alike:
+    for entry in (*alike, *entries):
         if entry.processor == here:
             return Yardstick(entry, SAME_PROCESSOR)
     if not alike:

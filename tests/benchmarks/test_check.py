@@ -48,13 +48,20 @@ def test_network_that_was_never_stored_passes() -> None:
 
 
 def test_nothing_stored_for_this_arithmetic_compares_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert yardstick([HERE, SLOWER], "this one", "slow") is None
+    assert yardstick([HERE, SLOWER], "a third", "slow") is None
     assert check([NETWORK], None, Measurements({"version 7": 99.0}))
     assert "nothing to compare with" in capsys.readouterr().out
 
 
 def test_entry_of_this_processor_is_binding() -> None:
     assert yardstick([SLOWER, HERE], "this one", "quick") == Yardstick(HERE, SAME_PROCESSOR)
+
+
+def test_entry_of_this_processor_is_binding_for_another_arithmetic() -> None:
+    """Else nothing would fail where the best way to multiply is no longer taken."""
+    now = Entry("2026-01-03", "this one", "slow", {})
+    assert yardstick([SLOWER, HERE], "this one", "slow") == Yardstick(HERE, SAME_PROCESSOR)
+    assert yardstick([SLOWER, HERE, now], "this one", "slow") == Yardstick(now, SAME_PROCESSOR)
 
 
 def test_other_processors_are_measured_by_the_slowest_and_a_wide_limit() -> None:

@@ -2,6 +2,8 @@
 """Do jobs become the stream that the databook shows, with every address relocated and every tensor in its place?"""
 
 import dataclasses
+import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,11 +11,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornito.bits import Packed
-from hornito.compiler import Compiled, Options, compile_graph
+from hornito.compiler import Compiled, Options, compile_graph, compile_plan, find_level, make_plan
+from hornito.hardware.chips import find_chip
 from hornito.hardware.nn import NNDescriptor
 from hornito.hardware.tp import TPDescriptor
 from hornito.model import Activation, Graph, ModelBuilder, Padding, Tensor, Value, affine
-from hornito.stream import BufferKind, CpuSegment, NNJob, NpuSegment, Submission, TPJob, jobs_of, listing, walk
+from hornito.stream import (
+    BufferKind,
+    CpuSegment,
+    NNJob,
+    NpuSegment,
+    Submission,
+    TPJob,
+    jobs_of,
+    listing,
+    pack_archive,
+    walk,
+)
 from hornito.stream.submission import STREAM
 from hornito.stream.walker import LoadState
 from tests.compiler.networks import CHIP, Layer, made, nn_jobs
@@ -289,3 +303,32 @@ def test_signed_networks_have_the_bytes_of_the_unsigned_ones(layer: Layer) -> No
     )
     assert unsigned[:-2] == signed[:-2]
     assert "uint8" in unsigned[-1] and "int8" in signed[-1] and "zero point -125" in signed[-1]
+
+
+def several(builder: ModelBuilder) -> list[Value]:
+    """Layers whose coefficients are packed in all ways: with zero runs and without, dense and depthwise, strided."""
+    value = builder.input("image", (1, 16, 16, 8), np.uint8, quantization=affine(0.05, 128))
+    random = np.random.default_rng(3)
+    for number in range(9):
+        shape = (1, 3, 3, 8) if number % 3 == 0 else (8, 1, 1, 8) if number % 3 == 1 else (8, 3, 3, 8)
+        weights = random.integers(0, 256, shape, dtype=np.uint8)
+        weights[random.random(shape) < number / 10] = 128
+        bias = random.integers(-1000, 1000, 8, dtype=np.int32)
+        add: Callable[..., Value] = builder.depthwise_conv2d if number % 3 == 0 else builder.conv2d
+        scales = {"weights_quantization": affine(0.01, 128), "quantization": affine(0.05, 128)}
+        value = add(value, weights, bias, **scales)
+    return [value]
+
+
+@pytest.mark.parametrize("chip", ["vipnano-qi", "vipnano-si-plus"])
+@pytest.mark.parametrize("level", ["proven", "wide", "fast"])
+@pytest.mark.parametrize("as_reference", [False, True])
+def test_number_of_threads_makes_no_difference(chip: str, level: str, as_reference: bool) -> None:
+    plan = make_plan(made(several), Options(find_chip(chip), find_level(level), as_reference=as_reference))
+    found = []
+    for workers in (1, 2, 7):
+        content = io.BytesIO()
+        pack_archive(content, compile_plan(plan, workers=workers).archive)
+        found.append(content.getvalue())
+    assert found[0] == found[1] == found[2]
+    assert sum(len(jobs) for jobs in compile_plan(plan).jobs) >= 9

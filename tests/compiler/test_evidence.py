@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from hornito.bits import Confidence
-from hornito.compiler import Evidence, Level, Options, Trust, compile_graph, keys, make_plan, rows
-from hornito.compiler.evidence import Basis
+from hornito.compiler import Evidence, Level, Options, Technique, Trust, compile_graph, keys, make_plan, rows
+from hornito.compiler.evidence import Basis, fast_key
 from hornito.compiler.operators import LOWERINGS
 from hornito.compiler.rules import guesses
 from hornito.hardware.chips import CHIPS, Chip, CoefficientFormat, find_chip
@@ -94,3 +94,15 @@ def test_keys_of_plans_are_among_those_of_the_chip() -> None:
 def test_no_key_stands_for_two_ways() -> None:
     found = keys(CHIP)
     assert len(found) == len(set(found))
+
+
+def test_jobs_of_level_fast_need_each_technique_proven() -> None:
+    without = frozenset(Technique) - {Technique.TILES, Technique.CACHING}
+    options, graph = Options(CHIP, Level.FAST, without=without), Layer(8, 8).graph()
+    plan = make_plan(graph, options)
+    techniques = {fast_key(CHIP.name, technique) for technique in (Technique.TILES, Technique.CACHING)}
+    assert set(plan.keys[0]) == {"vipnano-qi-88-0/CONV_2D/proven/uint8", *techniques}
+    assert plan.evidence[0].trust is Trust.INFERRED and "our own choice" in plan.evidence[0].source
+    for proven, trust in ((set(plan.keys[0]), Trust.SILICON), (techniques, Trust.INFERRED)):
+        shown = dataclasses.replace(options, evidence=Evidence(frozenset(proven), "report 5"))
+        assert make_plan(graph, shown).evidence[0].trust is trust

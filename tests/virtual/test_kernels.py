@@ -88,14 +88,15 @@ def test_what_was_compiled_once_is_loaded_without_numba(tmp_path: Path) -> None:
     assert [python(code, HORNITO_CACHE=str(tmp_path)) for _ in range(2)] == ["True\n", "False\n"]
 
 
-@pytest.mark.parametrize("way", [1, 2, 4], ids=["16-bit integers", "shorter vectors", "floats"])
+@pytest.mark.parametrize("way", [2, 4, 5], ids=["shorter vectors", "16-bit integers", "floats"])
 def test_every_way_to_multiply_is_exact(way: int, tmp_path: Path) -> None:
     wanted = matrix._WAYS[way : way + 1]
     if not all(matrix._features().issuperset(one.features) for one in wanted):
         pytest.skip("this processor has no such instructions")
     python(
         "import sys, pytest\n"
-        "from hornito.virtual.npu import matrix\n"
+        "from hornito.virtual.npu import kernels, matrix\n"
+        "kernels.warm_up = lambda report: None\n"  # only what is used gets compiled
         f"matrix._WAYS = matrix._WAYS[{way}:{way + 1}]\n"
         f"assert matrix.lanes() == {wanted[0].lanes if wanted else 0}\n"
         "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-k', 'plain_model or float32 or convolution',"
@@ -108,6 +109,8 @@ def test_no_loop_leaves_its_arrays(tmp_path: Path) -> None:
     """The plain models' cases once more, with every index checked."""
     python(
         "import sys, pytest\n"
+        "from hornito.virtual.npu import kernels\n"
+        "kernels.warm_up = lambda report: None\n"
         "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-k', 'plain_model or any_bytes or convolution',"
         "*('tests/virtual/test_' + name + '.py' for name in ('nn', 'tp', 'coefficients_v8', 'convolution'))]))",
         HORNITO_CACHE=str(tmp_path),

@@ -147,11 +147,13 @@ class Packed:
         """Byte offset of the word that holds a field."""
         return cls._layout[name].word * (WORD_BITS // 8)
 
-    def encode(self) -> list[int]:
-        """The words. Raises FieldRangeError for a value that does not fit its field or is never written there."""
+    def encode(self, **others: int) -> list[int]:
+        """The words; ``others``: values of fields in the place of this one's. Raises FieldRangeError for a value that
+        does not fit its field or is never written there."""
         words = [0] * self.WORDS
+        own = {**vars(self), **others}
         for name, field in self._layout.items():
-            value = int(getattr(self, name))
+            value = int(own[name])
             if not field.smallest <= value <= field.largest:
                 raise FieldRangeError(
                     f"{type(self).__name__}.{name} = {value}: field holds {field.smallest}..{field.largest}"

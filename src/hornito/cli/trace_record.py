@@ -15,9 +15,11 @@ from hornito.cli.options import file_name, remark
 from hornito.errors import BadInput, DeviceError, HornitoError, Unsupported
 
 if TYPE_CHECKING:
+    from hornito.supervisor.relay.device import RelayedDevice
     from hornito.supervisor.served import Served
 
 _VIRTUAL, _AUTO = "virtual", "auto"
+_NOT_STARTED = (126, 127)
 _VIRTUAL_ALONE = ("chip", "fault", "kmsg", "coredump")
 
 
@@ -58,7 +60,11 @@ def run(options: argparse.Namespace) -> int:
     remark(f"device: {node.path} ({node.chip or 'no NPU that Hornito knows'})")
     from hornito.supervisor import run_program
 
-    return run_program(command, lambda: _relayed(node, command, options.output), own_node=True)
+    made: list[RelayedDevice] = []
+    status = run_program(command, lambda: _relayed(node, command, options.output, made), own_node=True)
+    if status not in _NOT_STARTED and not any(device.opened for device in made):
+        remark(f"{node.path}: the program never used it; {options.output} has no calls")
+    return status
 
 
 @dataclass(frozen=True)
@@ -70,16 +76,17 @@ class _Node:
 
 
 @contextlib.contextmanager
-def _relayed(node: _Node, command: Sequence[str], trace: str) -> Iterator["Served[Any]"]:
+def _relayed(node: _Node, command: Sequence[str], trace: str, made: "list[RelayedDevice]") -> Iterator["Served[Any]"]:
+    """The node, recorded to the file ``trace``; the device that it is made of is added to ``made``."""
     from hornito.supervisor.relay.device import RelayedDevice
     from hornito.supervisor.relay.files import NodeByNumber
-    from hornito.trace.recorded_calls import recording
-    from hornito.trace.recorded_relay import RecordedRelay
+    from hornito.trace.recorded_relay import recorded_node
     from hornito.uapi.kernel import RealKernel
 
     device = RelayedDevice(RealKernel(), NodeByNumber(node.path))
-    with recording(trace, node.chip, command, f"hornito {__version__}") as recorder, contextlib.closing(device):
-        yield RecordedRelay(device, recorder)
+    made.append(device)
+    with recorded_node(device, trace, node.chip, command, f"hornito {__version__}") as recorded:
+        yield recorded
 
 
 def _find_node(name: str) -> _Node:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """How does a plan become submissions? Every job is encoded, every buffer gets its place last of all."""
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -62,18 +61,20 @@ def compile_graph(graph: Graph, options: Options) -> Compiled:
     return compile_plan(make_plan(graph, options))
 
 
-def compile_plan(plan: Plan, shape: Shaper = shaping_of) -> Compiled:
+def compile_plan(plan: Plan, shape: Shaper = shaping_of, *, workers: int = 1) -> Compiled:
     """Encode every job of a plan, and cut out the CPU's parts as models of their own. ``shape`` says how NN jobs are
-    carried out.
+    carried out; ``workers``: threads that encode, which makes no difference to the result.
 
     Raises Unsupported for a chip whose coefficient format nobody has proven.
     """
     plan.options.check()
-    return estimate(plan, shape)
+    return estimate(plan, shape, workers=workers)
 
 
-def estimate(plan: Plan, shape: Shaper = shaping_of) -> Compiled:
+def estimate(plan: Plan, shape: Shaper = shaping_of, *, workers: int = 1) -> Compiled:
     """As ``compile_plan``, but to be looked at only: an unproven coefficient format is taken for version 7's."""
+    tasks = [task for part in plan.parts if isinstance(part, NpuPart) for task in part.tasks if isinstance(task, Job)]
+    ready = iter(_mapped(lambda task: encode_job(task, plan.options, shape), tasks, workers))
     submissions = [initialisation()]
     segments: list[NpuSegment | CpuSegment] = []
     encoded = []
@@ -85,7 +86,7 @@ def estimate(plan: Plan, shape: Shaper = shaping_of) -> Compiled:
         crossing |= tensors
         match part:
             case NpuPart():
-                jobs = tuple(encode_job(task, plan.options, shape) for task in part.tasks if isinstance(task, Job))
+                jobs = tuple(next(ready) for task in part.tasks if isinstance(task, Job))
                 assembly = _Assembly(plan.options, address)
                 submission = assembly.submission(jobs, part, tensors)
                 waves.append(assembly.waves)
@@ -109,6 +110,16 @@ def estimate(plan: Plan, shape: Shaper = shaping_of) -> Compiled:
         tuple(segments),
     )
     return Compiled(plan, archive, tuple(encoded), tuple(waves))
+
+
+def _mapped(encode: Callable[[Job], EncodedJob], tasks: Sequence[Job], workers: int) -> list[EncodedJob]:
+    """What each task comes to, in order."""
+    if min(workers, len(tasks)) < 2:
+        return [encode(task) for task in tasks]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(workers, len(tasks))) as pool:
+        return list(pool.map(encode, tasks))
 
 
 def encode_job(task: Job, options: Options, shape: Shaper = shaping_of) -> EncodedJob:
@@ -202,7 +213,7 @@ class _Assembly:
         addresses = {
             name: self._buffers[buffer].address + offset >> shifts[name] for name, (buffer, offset) in places.items()
         }
-        words = dataclasses.replace(descriptor, **addresses).encode()
+        words = descriptor.encode(**addresses)
         number = self._add(kind, 4 * len(words), np.array(words, "<u4").view(np.uint8))
         self._relocations += [
             Relocation(number, descriptor.byte_of(name), buffer, shifts[name]) for name, (buffer, _) in places.items()

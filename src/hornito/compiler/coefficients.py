@@ -7,6 +7,7 @@ on the weights that differ from zero only: a depthwise layer, dense to the hardw
 Source: databook, nn-coefficients.md ("Version 7"); the golden files compare every byte.
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,14 +39,20 @@ class _Sequence:
     """The weights of all cores in stream order, one core behind the other (``length`` weights each).
 
     ``fields`` [n, 2]: after which position each 32-bit field stands, ascending, and
-    its value. ``flushes``: after which positions pending zeros are written out, ascending.
+    its value. ``flushes_found``: after which positions pending zeros are written out, in any order.
     """
 
     cores: int
     length: int
     kernels_per_core: int
     fields: NDArray[np.int64]
-    flushes: NDArray[np.int64]
+    flushes_found: NDArray[np.int64]
+
+    @functools.cached_property
+    def flushes(self) -> NDArray[np.int64]:
+        """Those found, ascending, each once."""
+        found = np.sort(self.flushes_found)
+        return np.asarray(found[np.concatenate([[True], found[1:] != found[:-1]])])
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +178,7 @@ class _Order:
                 flushes.append(ends.ravel())
         field = np.concatenate(fields)
         field = field[np.argsort(field[:, 0], kind="stable")]
-        return _Sequence(self.cores, self.length, self.per_core, field, np.unique(np.concatenate(flushes)))
+        return _Sequence(self.cores, self.length, self.per_core, field, np.concatenate(flushes))
 
     def weights(self) -> _Weights:
         """The weights that differ from zero."""
@@ -210,13 +217,19 @@ class _Order:
 def _runs(sequence: _Sequence, weights: _Weights) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """How many zeros stand before each weight since the last weight or flush, and before each flush since the last."""
     positions, flushes = weights.positions, sequence.flushes
-    span = np.searchsorted(flushes, positions)
+    before = np.searchsorted(positions, flushes, side="right")  # weights up to each flush
+    span = _numbered(before, len(positions))  # flushes before each weight
     span_starts = np.concatenate([[0], flushes[:-1] + 1])
     previous = np.concatenate([[-1], positions[:-1]]) + 1
     runs = positions - np.maximum(previous, span_starts[span])
-    before = np.searchsorted(positions, flushes, side="right")  # weights up to each flush
     last = np.concatenate([[-1], positions])[before] + 1
     return runs, flushes + 1 - np.maximum(last, span_starts)
+
+
+def _numbered(ends: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """For each of ``count`` things how many of the groups have ended, which end before the things ``ends``."""
+    lengths = np.diff(ends, prepend=0, append=count)
+    return np.asarray(np.repeat(np.arange(len(ends) + 1), lengths))
 
 
 def _tokens(zeros: NDArray[np.int64], width: int) -> NDArray[np.int64]:
@@ -233,9 +246,11 @@ def _stream_bits(
     sequence: _Sequence, weights: _Weights, runs: NDArray[np.int64], tails: NDArray[np.int64], widest: int
 ) -> NDArray[np.int64]:
     """The bits of each core's stream for each width of zero runs, [width, core]."""
-    weight_core = weights.positions // sequence.length
     tail_core = sequence.flushes // sequence.length
-    counts = np.bincount(weight_core, minlength=sequence.cores)
+    limits = np.arange(1, sequence.cores + 1) * sequence.length
+    counts = np.diff(np.searchsorted(weights.positions, limits), prepend=0)
+    long = np.flatnonzero(runs > 1)  # no other may take a token of its own
+    runs, weight_core = runs[long], weights.positions[long] // sequence.length
     fixed = _HEADER_BITS + 2 * sequence.kernels_per_core * _FIELD_BITS
     found = [np.full(sequence.cores, sequence.length * facts.WEIGHT_BITS + fixed)]
     for width in range(1, widest + 1):
@@ -286,7 +301,7 @@ def _write_runs(
     weight_ends = np.cumsum((weight_tokens + 1) * token_bits)
     between_ends = np.cumsum(between_bits)
     between_starts = between_ends - between_bits + np.concatenate([[0], weight_ends])[weights_before]
-    betweens_before = np.searchsorted(places[order], positions, side="left")
+    betweens_before = _numbered(weights_before, len(positions))
     weight_starts = (
         weight_ends - (weight_tokens + 1) * token_bits + np.concatenate([[0], between_ends])[betweens_before]
     )

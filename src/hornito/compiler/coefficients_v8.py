@@ -121,11 +121,15 @@ def _share(core: int, block: int, outputs: int, used: int, superblocks: int, ful
     return each + (core < more), core * each + min(core, more)
 
 
+_CLASSES, _COUNTED_CLASSES = (
+    np.array([class_of(byte) for byte in range(256)]) for class_of in (facts.byte_class, facts.histogram_class)
+)
+
+
 def _symbol_map(values: NDArray[np.uint8]) -> tuple[int, ...]:
     """The class of each symbol, the commonest first, counted over the raw weights as the reference driver does."""
-    count = [0] * facts.CLASSES
-    for byte, number in enumerate(np.bincount(values.ravel(), minlength=256)):
-        count[facts.histogram_class(byte)] += int(number)
+    number = np.bincount(values.ravel(), minlength=256)
+    count = np.bincount(_COUNTED_CLASSES, number, minlength=facts.CLASSES).tolist()
     order = list(range(facts.CLASSES))
     for a, b in facts.SORTING_NETWORK:
         if count[order[a]] < count[order[b]]:
@@ -136,9 +140,15 @@ def _symbol_map(values: NDArray[np.uint8]) -> tuple[int, ...]:
 def _symbols_by_residual(residuals: NDArray[np.uint8]) -> tuple[int, ...]:
     """The class of each symbol, the commonest first, counted over what is coded."""
     number = np.bincount(residuals.ravel(), minlength=256)
-    classes = np.array([facts.byte_class(byte) for byte in range(256)])
-    count = np.bincount(classes, number, minlength=facts.CLASSES)
+    count = np.bincount(_CLASSES, number, minlength=facts.CLASSES)
     return tuple(int(each) for each in np.argsort(-count, kind="stable"))
+
+
+# Where a byte's code has its parts, each with its length behind it.
+_FIRST = (1 << facts.FIRST_BITS) - 1
+_THIRD_BITS, _LENGTH_BITS = 8, 4
+_SECOND_AT = facts.FIRST_BITS
+_THIRD_AT = _SECOND_AT + facts.SECOND_BITS + _LENGTH_BITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +160,13 @@ class _CodeTable:
     second_bits: NDArray[np.int64]
     third: NDArray[np.int64]
     third_bits: NDArray[np.int64]
+
+    @functools.cached_property
+    def packed(self) -> NDArray[np.uint32]:
+        """All of it in one number for each byte."""
+        found = self.first | self.second << _SECOND_AT | self.second_bits << (_SECOND_AT + facts.SECOND_BITS)
+        found |= self.third << _THIRD_AT | self.third_bits << (_THIRD_AT + _THIRD_BITS)
+        return found.astype(np.uint32)
 
 
 @functools.lru_cache(maxsize=64)
@@ -185,23 +202,20 @@ def _encode_bytes(content: NDArray[np.uint8], table: _CodeTable) -> tuple[NDArra
         content = np.append(content, np.uint8(0))
     pairs = len(content) // 2
     steps = pairs + facts.END_PAIRS
-
-    def late(values: NDArray[np.int64], lag: int, fill: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The two bytes' values of each step, of the pair ``lag`` steps ago."""
-        table_of = np.full((2, steps), fill, np.int64)
-        table_of[:, lag : lag + pairs] = values[content].reshape(-1, 2).T
-        return table_of[0], table_of[1]
-
-    first_a, first_b = late(table.first, 0, facts.END_MARK_ADDED if added else 0)
-    value = first_a | first_b << facts.FIRST_BITS
-    bits = np.full(steps, 2 * facts.FIRST_BITS)
-    for parts, lengths, lag in (
-        (table.second, table.second_bits, facts.PAIR_LAG),
-        (table.third, table.third_bits, 2 * facts.PAIR_LAG),
-    ):
-        for part, length in zip(late(parts, lag), late(lengths, lag), strict=True):
-            value |= part << bits
-            bits += length
-    ends = np.cumsum(bits)
+    codes = table.packed[content]
+    a, b = codes[0::2], codes[1::2]
+    mark = facts.END_MARK_ADDED if added else 0
+    value = np.full(steps, mark | mark << facts.FIRST_BITS, np.uint32)
+    value[:pairs] = a & _FIRST | (b & _FIRST) << facts.FIRST_BITS
+    bits = np.full(steps, 2 * facts.FIRST_BITS, np.uint32)
+    parts = ((_SECOND_AT, facts.SECOND_BITS, facts.PAIR_LAG), (_THIRD_AT, _THIRD_BITS, 2 * facts.PAIR_LAG))
+    for begin, width, lag in parts:
+        part, length = (1 << width) - 1, (1 << _LENGTH_BITS) - 1
+        length_a, length_b = a >> (begin + width) & length, b >> (begin + width) & length
+        both = a >> begin & part | (b >> begin & part) << length_a
+        here = slice(lag, lag + pairs)
+        value[here] |= both << bits[here]
+        bits[here] += length_a + length_b
+    ends = np.cumsum(bits, dtype=np.int64)
     size = int(ends[-1])
     return scatter(ends - bits, value, -(-size // (8 * facts.ALIGNMENT)) * facts.ALIGNMENT), size

@@ -3,9 +3,9 @@
 
 Each way in which an operator becomes jobs has a key, CHIP/OPERATOR/LEVEL/TYPE, e.g. vipnano-qi-88-0/MEAN/wide/int8:
 the chip's own name, the operator's and the plan level's as docs/operators.md has them, the type of the operator's
-first output. Operators that are cut into bands need CHIP/bands as well, and those of a plan of level fast CHIP/fast,
-as their encodings are our own. ``Plan.keys`` has those of a plan's
-operators; ``hornito.compiler.keys`` lists all of a chip.
+first output. Operators that are cut into bands need CHIP/bands as well, and those of a plan of level fast
+CHIP/fast/TECHNIQUE for each technique that it may use. ``Plan.keys`` has those of a plan's operators;
+``hornito.compiler.keys`` lists all of a chip.
 """
 
 import enum
@@ -56,6 +56,6 @@ def bands_key(chip: str) -> str:
     return f"{chip}/{BANDS}"
 
 
-def fast_key(chip: str) -> str:
-    """The key of encodings of our own choice."""
-    return f"{chip}/{FAST}"
+def fast_key(chip: str, technique: str) -> str:
+    """The key of a technique of level fast."""
+    return f"{chip}/{FAST}/{technique}"

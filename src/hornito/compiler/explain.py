@@ -23,7 +23,7 @@ from hornito.compiler.search.division import best_division, divide, divisions
 from hornito.compiler.search.limits import impossible
 from hornito.compiler.search.shapings import Priced, all_priced, shaping_of, with_tile
 from hornito.compiler.segment import Numbering, Segment
-from hornito.compiler.tasks import Convolution, Detranspose, Job, Move, Task, Transpose
+from hornito.compiler.tasks import Convolution, Detranspose, Job, Move, Strided, Task, Transpose
 from hornito.compiler.tiling import Tile, choose_tile
 from hornito.cost import Bound, Demand, Item, Range, Target, Work, estimate, move_work, nn_work, work_of
 from hornito.errors import BadInput
@@ -33,6 +33,7 @@ from hornito.model.graph import Graph, Operator
 
 MOST_SHOWN = 12  # shapings; there may be hundreds
 SHOWN_DIVISIONS = 6
+_MOVES: tuple[str, ...] = ("a choice for this job alone: what level fast makes of moves depends on the whole graph",)
 Stages = Sequence[tuple[int, Work, Target]]  # how many jobs of one kind, and the work of each
 
 
@@ -113,7 +114,7 @@ def explain(plan: Plan, target: str, timing: Timing | None = None) -> Explanatio
     ways = table.ways(_alternatives(graph, options, operator), [jobs[number] for number in own])
     job = jobs[chosen]
     shapings: tuple[Considered, ...] = ()
-    tried, limits = 0, tuple[str, ...]()
+    tried, limits = 0, _MOVES
     if isinstance(job, Convolution):
         shapings, tried = table.shapings(job)
         limits = impossible(job, options.chip)
@@ -163,6 +164,9 @@ class _Table:
 
     def ways(self, alternatives: Sequence[Alternative], jobs: Sequence[Job]) -> tuple[Considered, ...]:
         """Each way in its best divisions, and what the plan does; fastest first."""
+        here = self._plan(jobs)
+        if not any(isinstance(task, Convolution) for way in alternatives for task in way.tasks):
+            return (dataclasses.replace(here, fast=self._own.level is Level.FAST),)
         found = []
         for way in alternatives:
             moves = [(1, self._move(task), Target.TP) for task in way.tasks if isinstance(task, Move)]
@@ -177,12 +181,16 @@ class _Table:
                 found.append(self._row(way.name, 0 if division is whole else division.channels, [*moves, *stages]))
         least = min(found, key=lambda one: one.time.seconds)
         found = [dataclasses.replace(one, fast=one is least) for one in found]
-        turning = (Transpose, Detranspose)
-        kept = [job for job in jobs if not isinstance(job, turning)] or list(jobs)
+        return _marked(here, sorted(found, key=lambda one: one.time.seconds))
+
+    def _plan(self, jobs: Sequence[Job]) -> Considered:
+        """What the plan does for an operator, without what only turns tensors to planes and back."""
+        kept = [job for job in jobs if not isinstance(job, Transpose | Detranspose)] or list(jobs)
         stages = [(1, self._work(job), Target.TP if isinstance(job, Move) else Target.NN) for job in kept]
         sizes = [job.kernels.count for job in kept if isinstance(job, Convolution)]
-        here = self._row("this plan", max(sizes) if len(sizes) > 1 else 0, stages)
-        return _marked(dataclasses.replace(here, chosen=True), sorted(found, key=lambda one: one.time.seconds))
+        turned = bool(sizes) and any(isinstance(job, Strided) for job in kept)
+        name = "this plan, tensors moved as well" if turned else "this plan"
+        return dataclasses.replace(self._row(name, max(sizes) if len(sizes) > 1 else 0, stages), chosen=True)
 
     def _best(self, convs: Iterable[Convolution]) -> list[tuple[int, Work, Target]]:
         return [(times, one.work, Target.NN) for conv in convs for times, one in best_division(conv, self._fast).parts]

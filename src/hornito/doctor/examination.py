@@ -18,8 +18,8 @@ from hornito.compiler.assemble import initialisation
 from hornito.doctor.patient import describe
 from hornito.doctor.report import JobResult, Report, Verdict
 from hornito.doctor.report_file import pack_failure
-from hornito.doctor.selftests import selftests
-from hornito.doctor.trial import Trial, timing, trials
+from hornito.doctor.selftests import FAST, selftests
+from hornito.doctor.trial import Trial, fast_trials, timing, trials
 from hornito.driver import Device, EtnavivDevice
 from hornito.driver.machine import Machine
 from hornito.errors import DeviceError, HornitoError, Unsupported
@@ -65,7 +65,7 @@ def examine(
         messages: list[str] = []
         files: dict[str, bytes] = {}
         for number, recipe in enumerate(tests):
-            for trial in _trials(recipe, bench.chip, judge):
+            for trial in trials_of(recipe, bench.chip, judge):
                 late = time.monotonic() - begin > limit
                 result, kept = _not_run(trial) if late or bench.gone else bench.run(trial)
                 messages += result.messages
@@ -88,7 +88,10 @@ def examine(
         bench.close()
 
 
-def _trials(recipe: Recipe, chip: Chip, judge: Device) -> Iterator[Trial]:
+def trials_of(recipe: Recipe, chip: Chip, judge: Device) -> Iterator[Trial]:
+    """The jobs of a recipe, at plan level wide but for those of the family of fast ones."""
+    if recipe.family == FAST:
+        return fast_trials(recipe, chip, judge)
     return trials(recipe, Options(chip, Level.WIDE), judge)
 
 

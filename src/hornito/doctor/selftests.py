@@ -49,8 +49,23 @@ PROVEN: dict[str, tuple[tuple[str, Shape, Form], ...]] = {
 }
 
 
+FAST = "Fast"  # the family of networks that are tried at plan level fast
+# On one chip or the other, each technique of single jobs changes what some of these are given.
+FASTER: tuple[tuple[str, Shape, Form], ...] = (
+    ("depthwise_in_groups", (14, 14, 256), Form(0, 3, 3, depthwise=True)),
+    ("depthwise_of_stride_2_in_groups", (20, 20, 192), Form(0, 3, 3, 2, 2, depthwise=True)),
+    ("stride_2_of_three_channels", (32, 32, 3), Form(16, 3, 3, 2, 2)),
+    ("5x5_stride_2", (20, 20, 12), Form(24, 5, 5, 2, 2)),
+    ("1x1_in_superblocks", (14, 14, 64), Form(512)),
+    ("3x3_in_superblocks", (28, 28, 32), Form(96, 3, 3)),
+    ("3x3_on_high_tiles", (40, 24, 16), Form(24, 3, 3)),
+    ("1x1_of_stride_2", (21, 21, 24), Form(64, 1, 1, 2, 2)),
+)
+
+
 def selftests() -> Iterator[Recipe]:
-    """All of them: unsigned before signed, and within each what is proven on boards first."""
+    """All of them: unsigned before signed, and within each what is proven on boards first; what level fast makes of
+    some last."""
     rest = [recipe for recipe in recipes() if recipe.label not in LEFT_OUT]
     for kind in KINDS:
         for family, members in PROVEN.items():
@@ -62,6 +77,8 @@ def selftests() -> Iterator[Recipe]:
         yield Recipe("Add", "any_size_relu", kind, partial(_sum, (1, 13, 17, 5), kind, Activation.RELU))
         yield Recipe("FullyConnected", "16500_to_8", kind, partial(_long_dense, kind))
         yield from (recipe for recipe in rest if recipe.kind is kind)
+    for label, shape, form in FASTER:
+        yield single(FAST, label, KINDS[0], shape, partial(_convolved, form))
 
 
 def _convolved(form: Form, builder: ModelBuilder, draw: Draw, value: Value) -> Value:

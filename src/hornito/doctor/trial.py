@@ -14,19 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hornito.compiler import Options, Unit, compile_plan, make_plan
+from hornito.compiler import Level, Options, Technique, Unit, compile_plan, make_plan
 from hornito.compiler.encoded import EncodedJob
+from hornito.compiler.evidence import fast_key
 from hornito.compiler.plan import NpuPart
 from hornito.cost import Work, move_work, nn_work
 from hornito.driver import Device
 from hornito.hardware.chips import Chip
-from hornito.model import read_model
+from hornito.model import Graph, read_model
 from hornito.model.draw import Draw
 from hornito.model.recipes import Recipe
 from hornito.stream import BufferKind, Job, NNJob, NpuSegment, Port, Submission, TensorInfo, jobs_of
 from hornito.stream.split import filled, split
 
 SEED = 1
+# The techniques of level fast that single jobs show.
+SHOWN = frozenset({Technique.GROUPS, Technique.TILES, Technique.CACHING, Technique.SYMBOLS, Technique.STRIDES})
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +50,8 @@ class Trial:
 def trials(recipe: Recipe, options: Options, judge: Device) -> Iterator[Trial]:
     """The jobs of a recipe's network, in order; none where the NPU can do nothing of it. ``judge``: a virtual device of
     the same chip, which says what is right. Raises DeviceError: the judge refuses a job, which is a mistake of ours."""
-    name = f"{recipe.label}_{np.dtype(recipe.kind).name}"
-    plan = make_plan(read_model(recipe.make(Draw(f"{recipe.family}/{name}", SEED))), options)
+    name = _name(recipe)
+    plan = make_plan(_graph(recipe), options)
     if not plan.uses_npu:
         return
     compiled = compile_plan(plan)
@@ -86,6 +89,36 @@ def trials(recipe: Recipe, options: Options, judge: Device) -> Iterator[Trial]:
                 expected,
             )
             count += 1
+
+
+def _name(recipe: Recipe) -> str:
+    return f"{recipe.label}_{np.dtype(recipe.kind).name}"
+
+
+def _graph(recipe: Recipe) -> Graph:
+    return read_model(recipe.make(Draw(f"{recipe.family}/{_name(recipe)}", SEED)))
+
+
+def fast_trials(recipe: Recipe, chip: Chip, judge: Device) -> Iterator[Trial]:
+    """The same at plan level fast. They are evidence for those techniques alone without which other jobs would come of
+    the network; for what one job by itself doesn't show, they are none."""
+    options = Options(chip, Level.FAST, without=frozenset(Technique) - SHOWN)
+    graph = _graph(recipe)
+    whole = _bytes(graph, options)
+    used = [
+        one for one in SHOWN if _bytes(graph, dataclasses.replace(options, without=options.without | {one})) != whole
+    ]
+    known = {fast_key(chip.name, one) for one in used}
+    for trial in trials(recipe, options, judge):
+        yield dataclasses.replace(trial, keys=tuple(key for key in trial.keys if key in known))
+
+
+def _bytes(graph: Graph, options: Options) -> list[bytes]:
+    """All that is compiled of a network."""
+    submissions = compile_plan(make_plan(graph, options)).archive.submissions
+    buffers = [buffer.data for submission in submissions for buffer in submission.buffers]
+    found = [data.tobytes() for data in buffers if data is not None]
+    return [*found, *(submission.stream.tobytes() for submission in submissions)]
 
 
 def timing(submission: Submission) -> Submission:

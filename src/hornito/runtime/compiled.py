@@ -97,7 +97,7 @@ class CompiledModel:
         """The submissions, and what there is to say of them. Raises Unsupported for a chip that can't be compiled
         for."""
         if self._found is None:
-            made = compile_plan(self.plan)
+            made = compile_plan(self.plan, workers=len(os.sched_getaffinity(0)))
             jobs = sum(len(part) for part in made.jobs)
             facts = Facts(self.no_use, self.sharing, len(self.plan.refusals), jobs)
             self._found = made.archive, facts

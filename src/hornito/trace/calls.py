@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: MIT
 """What does a recorded call say, by name and field? From the tables of ``hornito.uapi``."""
 
+import contextlib
 import ctypes
 import enum
 import errno
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
+from hornito.errors import BadInput
 from hornito.trace.records import Call
-from hornito.uapi import etnaviv
+from hornito.uapi import drm, etnaviv
 from hornito.uapi.ioctl import Struct
 from hornito.uapi.tables import ioctl_name, ioctl_of
 
+_TEXTS = {drm.VERSION.number: ("name", "date", "desc")}
 _RAW = 64  # bytes of an unknown argument that are shown
 # Of each request the fields whose numbers have names.
 _ENUMS: dict[int, dict[str, type[enum.IntEnum] | type[enum.IntFlag]]] = {
@@ -56,8 +61,17 @@ def changes(call: Call) -> dict[str, Any]:
     return {name: value for name, value in after.items() if before.get(name) != value}
 
 
-def text_of(call: Call) -> str:
-    """One line, as strace has them: time, thread, call, result, what came back, how long it took."""
+def texts(call: Call, more: Callable[[Call, str], bytes]) -> dict[str, str]:
+    """The texts that the argument's pointers lead to; ``more`` gives what was recorded behind one (Recording.more)."""
+    found: dict[str, str] = {}
+    for name in _TEXTS.get(call.request, ()):
+        with contextlib.suppress(BadInput):  # the recording lost it
+            found |= {name: more(call, name).decode("utf-8", "replace")} if name in call.more else {}
+    return found
+
+
+def text_of(call: Call, found_texts: Mapping[str, str] = MappingProxyType({})) -> str:
+    """One line, as strace has them: time, thread, call, result, what came back (``texts`` too), how long it took."""
     sent = _named(call, arguments(call, call.sent))
     found = f"{call.time / 1e9:12.6f} [{call.thread}] {name_of(call)}({_listed(sent)})"
     if call.errno:
@@ -65,7 +79,7 @@ def text_of(call: Call) -> str:
         return f"{found} = -1 {known or call.errno} <{call.duration / 1e9:.6f}>"
     if call.unseen:
         return f"{found} = ?"
-    changed = changes(call)
+    changed = changes(call) | dict(found_texts)
     back = f" {{{_listed(changed)}}}" if changed else ""
     return f"{found} = {call.result}{back} <{call.duration / 1e9:.6f}>"
 

@@ -3,18 +3,29 @@
 its fence has signalled, before the clients that wait for it are answered.
 """
 
+import contextlib
 import logging
+from collections.abc import Iterator, Sequence
 
 from hornito.supervisor.relay.buffers import Buffer
 from hornito.supervisor.relay.device import RelayedDevice
 from hornito.supervisor.relay.files import RelayedFile
 from hornito.supervisor.relay.jobs import RelayedJob, Use
-from hornito.trace.recorded_calls import RecordedCalls
+from hornito.trace.recorded_calls import RecordedCalls, recording
 from hornito.trace.recorder import Begun, Ended, Placed, Recorder, writes
 from hornito.trace.records import WHOLE_SUBMIT
 from hornito.trace.snapshots import Snapshot, Snapshots
 
 _log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def recorded_node(
+    device: RelayedDevice, path: str, chip: str, program: Sequence[str], by: str
+) -> "Iterator[RecordedRelay]":
+    """``device``, recorded as ``recording`` does, and closed when the block ends."""
+    with recording(path, chip, program, by) as recorder, contextlib.closing(device):
+        yield RecordedRelay(device, recorder)
 
 
 class RecordedRelay(RecordedCalls[RelayedFile]):
@@ -39,7 +50,7 @@ class RecordedRelay(RecordedCalls[RelayedFile]):
         self._recorder.begun(job.key, Begun(job.stream, self._before.pop(job, nothing)))
 
     def ended(self, job: RelayedJob) -> None:
-        found = {number: self._take(use) for number, use in enumerate(job.uses) if writes(use.flags)}
+        found = {number: self._take(use, job.busy) for number, use in enumerate(job.uses) if writes(use.flags)}
         after = {number: snapshot for number, snapshot in found.items() if snapshot is not None}
         whole = (WHOLE_SUBMIT, "", 0, max(0, job.ended - job.started))
         self._recorder.ended(job.key, Ended(self._recorder.at(job.ended), job.status, after, (whole,)))
@@ -50,7 +61,7 @@ class RecordedRelay(RecordedCalls[RelayedFile]):
     def forgets(self, buffer: Buffer) -> None:
         self._snapshots.forget(buffer)
 
-    def _take(self, use: Use, busy: frozenset[int] = frozenset()) -> Snapshot | None:
+    def _take(self, use: Use, busy: frozenset[int]) -> Snapshot | None:
         """None where nobody knows what it holds."""
         if use.buffer is None or use.buffer.identity in busy:
             return None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hornito.trace.calls import arguments, changes, name_of, text_of
+from hornito.trace.calls import arguments, changes, name_of, text_of, texts
 from hornito.trace.records import WHOLE_SUBMIT, Call, Done, Event, JobTime, Message, Recording, Submit
 from hornito.trace.selection import Selection
 
@@ -56,12 +56,12 @@ def show(recording: Recording, options: Options) -> Iterator[Shown]:
             if options.selection.has_submit(event.number):
                 yield from _submit(recording, event, options)
         elif options.selection.everything and options.calls:
-            yield _event(event)
+            yield _event(recording, event)
 
 
-def _event(event: Event) -> Shown:
+def _event(recording: Recording, event: Event) -> Shown:
     if isinstance(event, Call):
-        return Shown(text_of(event), Style.CALL)
+        return Shown(text_of(event, texts(event, recording.more)), Style.CALL)
     if isinstance(event, Done):
         what = "done" if event.status > 0 else f"killed ({event.status})"
         size = sum(extent.length for written in event.written for extent in written.after)
@@ -93,16 +93,16 @@ def as_json(recording: Recording, options: Options) -> Iterator[dict[str, Any]]:
             if options.selection.has_submit(event.number):
                 yield _submit_json(recording, event, options)
         elif options.selection.everything and options.calls:
-            yield _event_json(event)
+            yield _event_json(recording, event)
 
 
-def _event_json(event: Event) -> dict[str, Any]:
+def _event_json(recording: Recording, event: Event) -> dict[str, Any]:
     if isinstance(event, Call):
         return {
             **{"event": "call", "number": event.number, "name": name_of(event), "time": event.time},
             **{"duration": event.duration, "process": event.process, "thread": event.thread},
             **{"descriptor": event.descriptor, "arguments": arguments(event, event.sent)},
-            **{"changed": changes(event), "result": event.result, "errno": event.errno},
+            **{"changed": changes(event) | texts(event, recording.more), "result": event.result, "errno": event.errno},
             "unseen": event.unseen,
         }
     if isinstance(event, Done):

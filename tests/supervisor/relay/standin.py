@@ -14,8 +14,7 @@ from hornito.supervisor.caller import RemoteCaller
 from hornito.supervisor.relay.device import RelayedDevice
 from hornito.supervisor.relay.files import NodeByNumber, RelayedFile
 from hornito.supervisor.served import PassOn
-from hornito.trace.recorded_calls import recording
-from hornito.trace.recorded_relay import RecordedRelay
+from hornito.trace.recorded_relay import RecordedRelay, recorded_node
 from hornito.uapi.descriptors import same_description
 from hornito.virtual.etnaviv.caller import FileIdentity, OwnProcess
 from hornito.virtual.etnaviv.client import OpenFile
@@ -161,7 +160,6 @@ def relayed(path: str, command: list[str], options: list[str]) -> Iterator[Any]:
     faults = FaultPlan.parse(word for word in options if word not in (OWN_NODE, NO_JOBS))
     relay: RelayedDevice
     with contextlib.ExitStack() as stack:
-        recorder = stack.enter_context(recording(path, chip.name, command, "test"))
         if OWN_NODE in options or NO_JOBS in options:
             virtual = VirtualDevice(chip, Nothing(), faults=faults)
             stack.callback(virtual.shutdown)
@@ -171,6 +169,5 @@ def relayed(path: str, command: list[str], options: list[str]) -> Iterator[Any]:
             relay = RelayedDevice(NullKernel(virtual), NodeByNumber("/dev/null"))
         else:
             relay = OpeningRelay(DeviceKernel(virtual))
-        stack.callback(relay.close)
-        recorded = RecordedRelay(relay, recorder)
+        recorded = stack.enter_context(recorded_node(relay, path, chip.name, command, "test"))
         yield recorded if OWN_NODE in options else AsLinux(recorded, virtual)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Is a buffer looked at without the client noticing, whichever way the CPU maps it?"""
+"""Is a buffer looked at without the client noticing, whichever way the CPU maps it? And is the node known?"""
 
 import ctypes
 import errno
@@ -8,10 +8,12 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from hornito.supervisor.relay.buffers import ClientMemory, DeviceBuffer, Handle
+from hornito.supervisor.relay.files import NodeByNumber
 from hornito.trace.snapshots import Snapshots
 from hornito.trace.writer import Keeper
 from hornito.uapi.etnaviv import GEM_CPU_FINI, GEM_CPU_PREP, GEM_INFO, BoFlag, GemCpuFini, GemCpuPrep, GemInfo, Prep
@@ -139,3 +141,19 @@ def test_a_client_s_memory_is_read_anew_for_each_look() -> None:
     assert content(snapshots, memory) == b"second"
     with raises(errno.EFAULT):
         snapshots.take(ClientMemory(handle, os.getpid(), 0x1000, SIZE))
+
+
+def test_nodes_of_the_same_device_are_recognised(tmp_path: Path) -> None:
+    drm = tmp_path / "dev" / "char" / "1:3" / "device" / "drm"
+    for name, number in (("card0", "1:5"), ("renderD128", "1:3"), ("odd", "nonsense")):
+        (drm / name).mkdir(parents=True)
+        (drm / name / "dev").write_text(f"{number}\n")
+    which = NodeByNumber("/dev/null", tmp_path)
+    assert [which.is_node(path) for path in ("/dev/null", "/dev/zero", "/dev/full", "/etc/passwd")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    with pytest.raises(OSError, match="/etc/passwd is no device"):
+        NodeByNumber("/etc/passwd")

@@ -4,7 +4,8 @@
 The node is /dev/null, with the virtual device behind the relay alone.
 """
 
-import errno
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -151,4 +152,43 @@ def test_a_sandbox_that_forbids_to_take_descriptors_is_told_in_one_line(
     done = subprocess.run(jailed, capture_output=True, text=True, timeout=60)
     assert "it runs" not in done.stdout
     assert "DeviceError: can't take up the program's descriptors: " in done.stderr
-    assert errno.errorcode[errno.EPERM] == "EPERM" and "CAP_SYS_PTRACE" in done.stderr
+    assert "CAP_SYS_PTRACE" in done.stderr
+
+
+def test_nothing_stays_of_fences_that_were_closed(relayed: Relayed) -> None:
+    script = """
+supervisor = open(f"/proc/{os.getppid()}/stat").read().rpartition(")")[2].split()[1]
+def held():
+    return len(os.listdir(f"/proc/{supervisor}/fd"))
+def round(count):
+    for _ in range(count):
+        assert job(flags=SOFTPIN | FENCE_FD_OUT) == 0
+        fence = client.word(52)
+        content = client.submit([(3, handle, 0x10010000)], flags=SOFTPIN | FENCE_FD_OUT | 2, fd=fence)
+        assert client.call(fd, SUBMIT, content) == 0
+        os.close(client.word(52))
+        os.close(fence)
+        assert prepare() == 0
+round(10)
+before = held()
+round(60)
+print(held() <= before + 8)
+"""
+    found, recording = relayed(python=CLIENT + script, options=(OWN_NODE,))
+    assert (found.code, found.out, found.err) == (0, "True\n", "")
+    assert len(list(recording.submits())) == 140
+
+
+def test_a_process_that_is_closed_to_us_goes_on_unrecorded(
+    watching: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    script = "libc.prctl(4, 0, 0, 0, 0)\nprint(errno.errorcode[job(os.open('/dev/null', os.O_RDWR))])\n"
+    command = [*RECORD, str(tmp_path / "F.trace"), OWN_NODE, "--", sys.executable, "-c", CLIENT + script]
+    if os.geteuid() == 0:  # it may look into any process
+        if shutil.which("setpriv") is None:
+            pytest.skip("as root it takes setpriv to give rights away")
+        command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all", *command]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "ENOTTY\n")
+    assert "does not let us look into it" in done.stderr and len(done.stderr.splitlines()) == 1

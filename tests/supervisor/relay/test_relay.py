@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hornito.examples import builtin_model
-from hornito.trace.calls import name_of
+from hornito.trace.calls import name_of, texts
 from hornito.trace.load import load
 from hornito.trace.records import WHOLE_SUBMIT, Call, Done, JobTime, Message, Recording
 from tests.supervisor.conftest import Run
@@ -79,6 +79,8 @@ def test_a_model_s_recording_is_that_of_the_virtual_node(run: Run, relayed: Rela
     assert np.array_equal(np.load(tmp_path / "relayed.npy"), np.load(tmp_path / "x.out.npy"))
     ends = [done.status for done in recording.events() if isinstance(done, Done)]
     assert ends == [1] * len(list(recording.submits()))
+    names = {texts(call, recording.more).get("name") for call in calls(recording)} - {None}
+    assert names == {"etnaviv"}
     assert {call.request for call in calls(recording)} == {call.request for call in calls(other)}
     whole = [event for event in recording.events() if isinstance(event, JobTime)]
     assert [(event.submit, event.job) for event in whole] == [(one.number, WHOLE_SUBMIT) for one in recording.submits()]
@@ -167,3 +169,18 @@ def test_mobilenet_by_mesa_s_delegate_is_what_it_is_on_the_virtual_node(
     other = run(*client, options=("--trace", str(tmp_path / "other.trace")), timeout=300)
     assert found.out == other.out
     assert_no_difference(recording, load(tmp_path / "other.trace"))
+
+
+def test_clients_that_are_killed_keep_nobody_waiting(relayed: Relayed) -> None:
+    script = """
+import random, subprocess
+chance = random.Random(1)
+for seed in range(4):
+    victim = subprocess.Popen([sys.executable, sys.argv[2], str(seed), "100000"], stdout=subprocess.DEVNULL)
+    time.sleep(chance.uniform(0.05, 0.3))
+    victim.kill()
+    victim.wait()
+    print(submit(), prepare(20)[0])
+"""
+    found, _ = relayed(str(ROOT), FUZZER, python=CLIENT + script, options=(NO_JOBS,))
+    assert (found.code, found.out, found.err) == (0, "0 done\n" * 4, "")

@@ -29,7 +29,7 @@ from hornito.compiler.operators import (
     transpose_convolution,
     unknown,
 )
-from hornito.compiler.options import Level, Options
+from hornito.compiler.options import Level, Options, Technique
 from hornito.compiler.rules import Candidate, Refusal, Rule, first_refusal
 from hornito.compiler.segment import Segment
 from hornito.hardware.chips import Chip
@@ -173,8 +173,7 @@ def basis(graph: Graph, operator: Operator, options: Options, banded: bool) -> t
     keys: tuple[str, ...] = (way_key(chip.name, operator.kind, way.level, TYPES[signed]),)
     if banded:
         keys = (*keys, bands_key(chip.name))
-    if fast:
-        keys = (*keys, fast_key(chip.name))
+    keys += tuple(fast_key(chip.name, technique) for technique in Technique if options.uses(technique))
     return options.evidence.basis(own, keys), keys
 
 
@@ -182,7 +181,7 @@ def keys(chip: Chip) -> tuple[str, ...]:
     """The keys of all ways that ``chip`` has, each of which a report may prove."""
     ways = [(kind, way.level) for kind, lowerings in LOWERINGS.items() for way in lowerings]
     own = [way_key(chip.name, *way, type_name) for way in ways for type_name in TYPES]
-    return (*own, bands_key(chip.name), fast_key(chip.name))
+    return (*own, bands_key(chip.name), *(fast_key(chip.name, technique) for technique in Technique))
 
 
 def lower(segment: Segment, operator: Operator) -> None:

@@ -5,6 +5,7 @@ The programs open it themselves; each call that they make on it is made by us, o
 """
 
 import contextlib
+import logging
 import os
 import select
 import time
@@ -25,13 +26,15 @@ from hornito.uapi.kernel import Kernel
 from hornito.virtual.etnaviv.caller import FileIdentity
 from hornito.virtual.etnaviv.user_memory import UserMemory
 
+_log = logging.getLogger(__name__)
 _SWEEP = 2.0  # seconds between two looks whether open files have been closed, while there are calls
 
 
 class RelayedDevice:
     """A ``Served`` device: the node that ``which`` recognises, by way of ``kernel``; ``watcher`` looks at memory.
 
-    Its open files are kept until nobody in the ``tree`` (its processes) has them any more, or ``close``.
+    Its open files are kept until nobody in the ``tree`` (its processes) has them any more, or ``close``; ``opened`` is
+    how many there have been.
     """
 
     def __init__(self, kernel: Kernel, which: Recognition, tree: "Callable[[], Iterable[int]] | None" = None) -> None:
@@ -43,8 +46,9 @@ class RelayedDevice:
         self._submits = submit.Submits()
         self._ways: dict[int, Way] = {ioctl.nr: way for ioctl, way in (*calls.WAYS, *waits.WAYS)}
         self._ways[etnaviv.GEM_SUBMIT.nr] = self._submits.submit
+        self.opened = 0
         self._files: list[RelayedFile] = []  # the one used last is the first
-        self._count = 0
+        self._closed_to_us: set[int] = set()  # who does not let us look
         self._threads: set[int] = set()  # who has called
         self._processes: dict[int, int] = {}  # and of which process: a pidfd of each
         self._ends = select.epoll()  # polls readable when one of them has ended, or it is time for a sweep
@@ -82,10 +86,15 @@ class RelayedDevice:
             if not self._which.is_node(f"/proc/{pid}/fd/{fd}"):
                 return None
             ours = copy_descriptor(UserMemory(pid).process, fd)
+        except PermissionError:
+            if pid not in self._closed_to_us:
+                self._closed_to_us.add(pid)
+                _log.warning("process %d does not let us look into it: what it does is not recorded", pid)
+            return None
         except OSError:
             return None
-        self._count += 1
-        self._files.insert(0, RelayedFile(self._kernel, self._count, ours, (pid, fd)))
+        self.opened += 1
+        self._files.insert(0, RelayedFile(self._kernel, self.opened, ours, (pid, fd)))
         self._want_sweep()
         return self._files[0]
 

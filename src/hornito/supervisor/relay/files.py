@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from hornito.supervisor.relay.buffers import Buffer, ClientMemory, DeviceBuffer, Handle
@@ -31,21 +32,31 @@ class Recognition(Protocol):
 
 
 class NodeByNumber:
-    """Recognises the node at ``path`` by its device number. Raises OSError for what is no character device."""
+    """Recognises the node at ``path``, and other nodes of the same device (Linux makes a primary one too), by their
+    device numbers. Raises OSError for what is no character device."""
 
-    def __init__(self, path: str) -> None:
-        status = os.stat(path)
-        if not stat.S_ISCHR(status.st_mode):
+    def __init__(self, path: str, sysfs: Path = Path("/sys")) -> None:
+        number = _number(os.stat(path))
+        if number is None:
             raise OSError(f"{path} is no device")
-        self._number = status.st_rdev
+        self._numbers = {number}
+        minors = sysfs / "dev" / "char" / f"{os.major(number)}:{os.minor(number)}" / "device" / "drm"
+        for minor in minors.glob("*/dev"):
+            with contextlib.suppress(OSError, ValueError):
+                major, _, rest = minor.read_text(encoding="ascii").partition(":")
+                self._numbers.add(os.makedev(int(major), int(rest)))
 
     def is_node(self, place: str) -> bool:
-        status = os.stat(place)
-        return stat.S_ISCHR(status.st_mode) and status.st_rdev == self._number
+        return _number(os.stat(place)) in self._numbers
 
     def is_shared(self, place: str) -> bool:
         link = os.readlink(place)
         return link == _SYNC_FILE or link.startswith(_DMA_BUF)
+
+
+def _number(status: os.stat_result) -> int | None:
+    """The device number of a character device."""
+    return status.st_rdev if stat.S_ISCHR(status.st_mode) else None
 
 
 @dataclass(frozen=True)

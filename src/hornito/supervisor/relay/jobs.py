@@ -13,7 +13,7 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -232,8 +232,7 @@ class Jobs:
                 return
             self._asking.popleft()
             self._granted = job, now + _GRANT
-            written = (use for other in self._running for use in other.uses if use.flags & SubmitBoFlag.WRITE)
-            job.busy = frozenset(use.buffer.identity for use in written if use.buffer is not None)
+            job.busy = self._being_written()
             self._show(self._watcher.prepares, job)
             job.is_ready = True
             job.ready.happen()
@@ -242,19 +241,22 @@ class Jobs:
         self._running.remove(job)
         job.status, job.ended = self._result(job)
         self._kernel.close(job.sync_fd)
-        for use in job.uses:
-            if use.buffer is not None and use.flags & SubmitBoFlag.WRITE:
-                use.buffer.device_wrote()
+        for buffer in _written([job]):
+            buffer.device_wrote()
         if self.logged is not None:
             try:
                 for line in self._kernel.messages(job.file.fd):
                     self.logged(line)
             except OSError:
                 _log.debug("the kernel's log can't be read", exc_info=True)
+        job.busy = self._being_written()
         self._show(self._watcher.ended, job)
         with self._lock:
             self._unsettled.remove(job)
         job.settled.happen()
+
+    def _being_written(self) -> frozenset[int]:
+        return frozenset(buffer.identity for buffer in _written(self._running))
 
     @staticmethod
     def _show(look: Callable[[RelayedJob], None], job: RelayedJob) -> None:
@@ -273,3 +275,11 @@ class Jobs:
         if info.status == PENDING:  # it polls as if it had signalled: the device has gone
             return -errno.ECANCELED, time.monotonic_ns()
         return info.status, fence.timestamp_ns or time.monotonic_ns()
+
+
+def _written(jobs: Iterable[RelayedJob]) -> Iterator[Buffer]:
+    """The buffers that these jobs may write."""
+    for job in jobs:
+        for use in job.uses:
+            if use.buffer is not None and use.flags & SubmitBoFlag.WRITE:
+                yield use.buffer

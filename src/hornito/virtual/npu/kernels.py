@@ -90,7 +90,7 @@ class Kernel:
             register_jitable(_INLINED.pop())
         if self.tiles:
             self._function.__globals__.update(
-                tile=matrix.tile_function(matrix.tile_rows(), matrix.TILE_VECTORS),
+                tile=matrix.tile_function(matrix.tile_rows(), matrix.tile_vectors()),
                 line_tile=matrix.tile_function(1, matrix.LINE_VECTORS),
                 tile_rows=matrix.tile_rows(),
                 tile_columns=matrix.tile_columns(),

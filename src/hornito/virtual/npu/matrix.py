@@ -12,28 +12,34 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-TILE_VECTORS = 3
 LINE_VECTORS = 6  # of a tile of one row
 _BYTES_DOT = "llvm.x86.avx512.vpdpbusd.{bits}"  # sums + unsigned bytes * signed bytes; AVX-VNNI has it as well
 
 
 @dataclass(frozen=True)
 class _Way:
-    """What the processor must have; the 32-bit lanes of its vectors then, and the integers multiplied in each."""
+    """What the processor must have; the 32-bit lanes of its vectors then, and the integers multiplied in each.
+
+    ``rows`` and ``vectors`` to a row: of a tile. Its sums, what they are made of and what comes in between must fit the
+    processor's registers, 32 of them or 16. ``LINE_VECTORS`` is a multiple of ``vectors``.
+    """
 
     features: tuple[str, ...]
     lanes: int
     group: int
+    rows: int
+    vectors: int
 
 
 # Best first.
 _WAYS = (
-    _Way(("avx512bw", "avx512vnni"), 16, 4),
-    _Way(("avx512bw",), 16, 2),
-    _Way(("avx2", "avxvnni"), 8, 4),
-    _Way(("avx2",), 8, 2),
+    _Way(("avx512bw", "avx512vnni"), 16, 4, 8, 3),
+    _Way(("avx512bw",), 16, 2, 8, 3),
+    _Way(("avx2", "avxvnni"), 8, 4, 4, 3),
+    _Way(("avx2",), 8, 2, 6, 2),
+    _Way(("sse4.1",), 4, 2, 6, 2),
 )
-_NONE = _Way((), 0, 0)
+_NONE = _Way((), 0, 0, 0, 0)
 
 
 @functools.cache
@@ -89,13 +95,18 @@ def arithmetic() -> str:
 
 
 def tile_rows() -> int:
-    """Rows of a tile: its sums must fit the processor's registers (32 of them, or 16 narrower ones)."""
-    return 8 if lanes() == 16 else 4
+    """Rows of a tile."""
+    return _way().rows
+
+
+def tile_vectors() -> int:
+    """Vectors to a row of a tile."""
+    return _way().vectors
 
 
 def tile_columns() -> int:
     """Columns of a tile."""
-    return lanes() * TILE_VECTORS
+    return lanes() * tile_vectors()
 
 
 def line_columns() -> int:
