@@ -82,7 +82,8 @@ def run(options: argparse.Namespace) -> int:
     print(f"{graph.name} on {compiled.plan.options.chip.name}, plan level {compiled.plan.options.level.value}")
     if compiled.plan.options.chip.coefficient_format is CoefficientFormat.UNPROVEN:
         print("its coefficient format is unproven: coefficient bytes are an estimate, and nothing compiles for it")
-    print(_table([HEADINGS, *((number, *_cells(row)) for number, row in _numbered(found))]))
+    cells = [("" if number is None else str(number), *_cells(row)) for number, row in _numbered(found)]
+    print(_table([HEADINGS, *cells]))
     print()
     for line in (*_totals(found), *_rewrites(compiled.plan), *_crossings(crossings(compiled))):
         print(line)
@@ -141,10 +142,10 @@ def _recording(options: argparse.Namespace) -> int:
     return 0
 
 
-def _numbered(found: Sequence["Row"]) -> list[tuple[str, "Row"]]:
+def _numbered(found: Sequence["Row"]) -> list[tuple[int | None, "Row"]]:
     """The rows with the numbers of those that are jobs of the NPU, as ``--explain`` takes them."""
     numbers = itertools.count()
-    return [(str(next(numbers)) if row.unit.value in ("nn", "tp") else "", row) for row in found]
+    return [(next(numbers) if row.unit.value in ("nn", "tp") else None, row) for row in found]
 
 
 def _cells(row: "Row") -> tuple[str, ...]:
@@ -251,7 +252,7 @@ def _json(compiled: "Compiled", found: Sequence["Row"]) -> dict[str, Any]:
         "model": compiled.plan.graph.name,
         "chip": options.chip.name,
         "level": options.level.value,
-        "rows": [row.as_json() for row in found],
+        "rows": [{"job": number, **row.as_json()} for number, row in _numbered(found)],
         "totals": _sums(found),
         "crossings": [one.as_json() for one in crossings(compiled)],
         "rewrites": [dataclasses.asdict(one) for one in compiled.plan.rewrites],

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _GRACE = 0.3  # seconds that the rest of a tree has to end after the program, before anybody speaks of it
+_PAUSE = 0.004  # seconds without a call, after which a device may do what it put off
 _SIGNALLED = 128  # a shell's status of a program that a signal killed
 
 
@@ -71,6 +72,7 @@ class _Tree:
         self._status: int | None = None  # the program's, once it has ended
         self._alive = True
         self._speak_at: float | None = None
+        self._device = device
         self._poll = select.poll()
         self._handlers: dict[int, Callable[[], None]] = {
             launched.warden.fileno(): self._warden_speaks,
@@ -105,10 +107,12 @@ class _Tree:
         return self._status
 
     def _loop(self, listener: Listener) -> None:
+        device = self._device
         poll, receive, watched = self._poll.poll, listener.receive, listener.fd
         answer, waiting = self._answering.answerer(listener), self._answering.waiting.calls
         while self._alive:
-            for fd, event in poll(self._timeout() if waiting or self._speak_at is not None else None):
+            events = poll(self._timeout() if waiting or self._speak_at is not None or device.unfinished else None)
+            for fd, event in events:
                 if fd != watched:
                     self._handlers[fd]()
                 elif event & select.POLLIN:
@@ -121,12 +125,16 @@ class _Tree:
                 self._answering.make_again(listener)
             if self._speak_at is not None:
                 self._speak_of_the_rest()
+            if not events and device.unfinished:
+                device.rest()
 
     def _timeout(self) -> int | None:
         """In milliseconds, rounded up."""
         wait = self._answering.waiting.timeout()
         if self._speak_at is not None:
             wait = min(_GRACE if wait is None else wait, _GRACE)
+        if self._device.unfinished:
+            wait = min(_PAUSE if wait is None else wait, _PAUSE)
         return None if wait is None else int(wait * 1000) + 1
 
     def _warden_speaks(self) -> None:

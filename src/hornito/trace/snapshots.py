@@ -17,12 +17,12 @@ from hornito.trace.copies import Copies, Copy, OwnCopies
 from hornito.trace.records import Digest, Extent
 from hornito.trace.writer import Keeper
 
-PIECE = 1 << 18  # bytes: what changes is kept in pieces of this size
+PIECE = 1 << 19  # bytes: what changes is kept in pieces of this size
 MOST_KEPT = 512 << 20  # bytes of buffers whose last state is remembered
 
 _ZEROS = np.zeros(PIECE, np.uint8)
 _ZEROS_AT = int(_ZEROS.ctypes.data)
-# PyDLL keeps Python's lock: to let go of it for each piece costs more than the comparison.
+# PyDLL keeps Python's lock: to let go of it for each piece, and to wait for it again, costs more than the comparison.
 _compare = ctypes.PyDLL(None).memcmp
 _compare.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 _compare.restype = ctypes.c_int
@@ -94,7 +94,9 @@ class Piece:
     def extent(self, keeper: Keeper) -> Extent | None:
         """Keep it; None if it is all zeros."""
         if self.content is not None:
-            content = bytes(self.content.view()).rstrip(b"\0")
+            content = self.content.view()
+            if not content[-1]:
+                content = memoryview(bytes(content).rstrip(b"\0"))
             self._name = keeper.whole(content) if content else b""
             self._length = len(content)
             self.content = None
@@ -109,12 +111,21 @@ class Snapshot:
     mark: Any = field(default=None, init=False)
     _extents: tuple[Extent, ...] | None = field(default=None, init=False)
 
+    def __reduce__(self) -> tuple[Any, tuple[int]]:
+        """Who gets it pickled gets its mark's number, and must know it by that."""
+        return known, (self.mark.value,)
+
     def extents(self, keeper: Keeper) -> tuple[Extent, ...]:
         """Keep its contents, and name them."""
         if self._extents is None:
             found = (piece.extent(keeper) for piece in self.pieces)
             self._extents = tuple(extent for extent in found if extent is not None)
         return self._extents
+
+
+def known(number: int) -> Snapshot:
+    """The snapshot of that number, where one was pickled: whoever unpickles it puts something else in this place."""
+    raise AssertionError(f"snapshot {number} is known elsewhere")
 
 
 class _Watched:
@@ -173,13 +184,10 @@ class Snapshots:
             self._bytes -= self._watched.pop(next(iter(self._watched))).size
         return watched.look()
 
-    def last(self, memory: Memory) -> Snapshot | None:
-        """What it held at the last look; None if it was not looked at, or that was long ago."""
-        watched = self._watched.pop(memory.identity, None)
-        if watched is None:
-            return None
-        self._watched[memory.identity] = watched
-        return watched.snapshot
+    def last(self, identity: Hashable) -> Snapshot | None:
+        """What the buffer of that identity held at the last look; None if that is not known any more."""
+        watched = self._watched.get(identity)
+        return None if watched is None else watched.snapshot
 
     def forget(self, memory: Memory) -> None:
         """Nobody will look at it again: let go of it."""
