@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Does the process that writes a recording get everything, and is it told where it can't write?"""
 
+import contextlib
 import ctypes
 import os
 import random
@@ -14,6 +15,7 @@ import pytest
 
 from hornito.errors import BadInput
 from hornito.trace.assembly import Begun, Ended, Placed
+from hornito.trace.copies import Arena, Block
 from hornito.trace.process_writer import ProcessWriter
 from hornito.trace.reader import open_trace
 from hornito.trace.recorder import Recorder
@@ -85,6 +87,35 @@ def test_a_writer_that_dies_is_told(tmp_path: Path) -> None:
         recorder.close()
 
 
+def test_more_events_than_a_pipe_has_room_to_count_are_written(tmp_path: Path) -> None:
+    writer = ProcessWriter(str(tmp_path / "F.trace"), Header("test"))
+    recorder = Recorder(writer)
+    os.kill(writer.pid, signal.SIGSTOP)
+    for number in range(20000):
+        recorder.message(f"message {number}")
+    threading.Timer(0.2, os.kill, (writer.pid, signal.SIGCONT)).start()
+    recorder.close()
+    texts, problem = texts_of(tmp_path / "F.trace")
+    assert (len(texts), texts[-1], problem) == (20000, "message 19999", "")
+
+
+def test_a_recording_without_room_ends_with_a_remark_and_nobody_is_harmed(tmp_path: Path) -> None:
+    writer = ProcessWriter(str(tmp_path / "F.trace"), Header("test"))
+    recorder = Recorder(writer)
+    recorder.message("first")
+    recorder.rest()
+    held = fill(writer.copies)
+    recorder.message("no room")
+    recorder.rest()
+    held.clear()
+    recorder.message("room again, but something is missing")
+    with pytest.raises(BadInput, match="the recording ends here: what waits to be written has no room"):
+        recorder.close()
+    (first, remark), problem = texts_of(tmp_path / "F.trace")
+    assert (first, problem) == ("first", "")
+    assert remark.startswith("the recording ends here")
+
+
 def test_whoever_hands_over_too_much_waits_for_the_writer(tmp_path: Path) -> None:
     passed = threading.Event()
     writer = ProcessWriter(str(tmp_path / "F.trace"), Header("test"), waiting=1000)
@@ -105,6 +136,16 @@ def test_whoever_hands_over_too_much_waits_for_the_writer(tmp_path: Path) -> Non
     assert passed.is_set()
     recorder.close()
     assert texts_of(tmp_path / "F.trace") == ([f"message {number}" for number in range(200)], "")
+
+
+def fill(arena: Arena) -> list[Block]:
+    """Whatever room there is, taken."""
+    held: list[Block] = []
+    for kind in range(28, 8, -1):
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(arena.new(1 << kind))
+    return held
 
 
 def texts_of(path: Path) -> tuple[list[str], str]:
@@ -131,3 +172,36 @@ def test_what_was_handed_over_is_written_when_nobody_ends_it(tmp_path: Path) -> 
         time.sleep(0.05)
     assert texts == [f"message {number}" for number in range(50)]
     assert "no end" in problem
+
+
+def test_room_is_used_again_whatever_sizes_it_had() -> None:
+    arena = Arena(64 << 20)
+    for kind in (*range(20, 10, -1), *range(10, 21)):
+        held = [arena.new(1 << kind) for _ in range((16 << 20) >> kind)]
+        assert len({block.offset for block in held}) == len(held)
+        del held
+    assert len([arena.new(1 << 19) for _ in range(64)]) == 64
+    arena.close()
+
+
+def test_blocks_of_an_arena_never_overlap() -> None:
+    chance, arena = random.Random(1), Arena(8 << 20)
+    held: list[tuple[Block, bytes]] = []
+    full = 0
+    for _ in range(20000):
+        if held and chance.random() < 0.48:
+            block, content = held.pop(chance.randrange(len(held)))
+            assert block.view() == content
+            continue
+        content = chance.randbytes(8) * chance.choice((1, 70, 1000, 20000))
+        try:
+            held.append((arena.put(content), content))
+        except OSError:
+            full += 1
+            held = held[::2]
+    assert full
+    assert all(block.view() == content for block, content in held)
+    held.clear()
+    del block
+    assert sum(block.length for block in fill(arena)) == 8 << 20
+    arena.close()

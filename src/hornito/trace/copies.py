@@ -3,6 +3,7 @@
 costs nothing and survives the process that made it; or simply in this process.
 """
 
+import contextlib
 import ctypes
 import errno
 import mmap
@@ -15,6 +16,7 @@ import numpy as np
 _SMALLEST = 9  # the binary logarithm of the least bytes that a copy takes
 _AHEAD = 24 << 20  # bytes that are made ready before they are needed
 _STEP = 2 << 20  # bytes made ready at once
+_JOIN_STEP = 32 << 20  # bytes that the file grows by before free places are joined again
 _POPULATE_WRITE = 23  # MADV_POPULATE_WRITE, since Linux 5.14
 
 # PyDLL keeps Python's lock: to let go of it for each piece costs more than the copy.
@@ -92,6 +94,7 @@ class Arena:
     """``Copies`` in a file of memory, ``fd``, that another process may map as well: up to ``size`` bytes.
 
     Places have the sizes of powers of two; what was freed last is used first, while it is in the processor's caches.
+    Larger places are cut where there is none of a size, and joined again where much is free and none is large enough.
     Any thread may use it. Raises OSError where there can't be such a file.
     """
 
@@ -109,6 +112,7 @@ class Arena:
         self.free: list[list[int]] = [[] for _ in range(size.bit_length() + 1)]  # offsets, by the size's logarithm
         self._lock = threading.Lock()
         self._end = 0
+        self._next_join = 0  # for how large an end it is worth the time again
         self._ready = 0  # bytes from the beginning whose pages are there
         self._behind = threading.Semaphore(1)
         self._closed = False
@@ -120,7 +124,7 @@ class Arena:
         try:
             offset = self.free[kind].pop()
         except IndexError:
-            offset = self._enlarge(1 << kind)
+            offset = self._make(kind)
         return Block(self, kind, offset, length)
 
     def copy(self, address: int, length: int) -> Block:
@@ -129,8 +133,14 @@ class Arena:
         return block
 
     def put(self, content: bytes) -> Block:
-        """A copy of these bytes."""
-        block = self.new(len(content))
+        """A copy of these bytes. Raises OSError where there is no room."""
+        return self.fill(self.new(len(content)), content)
+
+    def fill(self, block: Block, content: bytes) -> Block:
+        """The block, of which these bytes are the content from now on: no more than there is room for."""
+        if len(content) > block.length:
+            raise ValueError(f"{len(content)} bytes for a block of {block.length}")
+        block.length = len(content)
         self._view[block.offset : block.offset + len(content)] = content
         return block
 
@@ -144,14 +154,56 @@ class Arena:
         self._behind.release()
         os.close(self.fd)
 
-    def _enlarge(self, size: int) -> int:
+    def _make(self, kind: int) -> int:
+        """Where a place of that size is now that was none. Raises OSError."""
+        size = 1 << kind
         with self._lock:
-            if self._end + size > self._size:
-                raise OSError(errno.ENOMEM, "no room for what waits to be written")
-            offset, self._end = self._end, self._end + size
-            if self._end + _AHEAD // 2 > self._ready:
-                self._behind.release()
+            offset = self._cut(kind)
+            free = sum(len(offsets) << of for of, offsets in enumerate(self.free))
+            full = self._end + size > self._size
+            if offset is None and free >= size and (full or (2 * free >= self._end >= self._next_join)):
+                self._join()
+                self._next_join = self._end + _JOIN_STEP
+                offset = self._cut(kind)
+            if offset is None:
+                if full:
+                    raise OSError(errno.ENOMEM, "no room for what waits to be written")
+                offset, self._end = self._end, self._end + size
+                if self._end + _AHEAD // 2 > self._ready:
+                    self._behind.release()
         return offset
+
+    def _cut(self, kind: int) -> int | None:
+        """A place of that size out of the smallest free one that is as large."""
+        for larger in range(kind, len(self.free)):
+            try:
+                offset = self.free[larger].pop()
+            except IndexError:
+                continue
+            for half in range(larger - 1, kind - 1, -1):  # what lies behind it
+                self.free[half].append(offset + (1 << half))
+            return offset
+        return None
+
+    def _join(self) -> None:
+        """Make one of free places that lie side by side, and cut that into places as large as can be."""
+        places: list[tuple[int, int]] = []
+        for kind, offsets in enumerate(self.free):
+            with contextlib.suppress(IndexError):  # others take and free some meanwhile, without our lock
+                while True:
+                    places.append((offsets.pop(), 1 << kind))
+        places.sort()
+        runs: list[list[int]] = []
+        for offset, size in places:
+            if runs and runs[-1][1] == offset:
+                runs[-1][1] += size
+            else:
+                runs.append([offset, offset + size])
+        for start, end in runs:
+            while start < end:
+                kind = (end - start).bit_length() - 1
+                self.free[kind].append(start)
+                start += 1 << kind
 
     def _make_ready(self) -> None:
         """Have the system make pages before they are needed: whoever copies must not wait for that."""

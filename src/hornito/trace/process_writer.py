@@ -16,14 +16,16 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 from hornito.errors import BadInput
 from hornito.trace.copies import Arena, Block, Copy
-from hornito.trace.records import Header
+from hornito.trace.records import Event, Header, Message
 from hornito.trace.snapshots import MOST_KEPT, Piece, Snapshot
-from hornito.trace.writer import Build
+from hornito.trace.writer import Build, Keeper
 
 WAITING = 256 << 20  # bytes that may wait for the other process; beyond it, whoever hands over more waits
 
@@ -36,13 +38,23 @@ PLACE = struct.Struct("=QIQ")  # where an event lies, its bytes, and those of al
 LENGTH = struct.Struct("=I")  # of what is told of new snapshots, before the event itself
 COUNT = struct.Struct("=Q")  # of events that need their memory no more
 _PIPE_BYTES = 1 << 20
+_LAST = 4096  # bytes that are kept for the last that is said where there is room for nothing else
 _FEW = 16  # events that wait before anybody looks how far the other process is
+
+
+@dataclass(frozen=True)
+class _Remark:
+    event: Message
+
+    def __call__(self, keeper: Keeper) -> Event:
+        return self.event
 
 
 class ProcessWriter:
     """What ``Recorder`` writes to; ``defer`` takes what can be pickled. Any thread may use it.
 
-    Raises BadInput if the file can't be written: at once, or with a call after it happened.
+    Raises BadInput if the file can't be written, or there is no room for what waits: at once, or with a call after it
+    happened. Without room, what was handed over before is still written, and a remark that nothing follows.
     """
 
     def __init__(self, path: str, header: Header, waiting: int = WAITING) -> None:
@@ -55,6 +67,7 @@ class ProcessWriter:
             self.copies = Arena(_ROOM)
         except OSError as error:
             raise BadInput(f"{path}: there is no memory for what waits to be written ({error.strerror})") from error
+        self._last = [self.copies.new(_LAST) for _ in range(2)]  # for the remark, and for the end
         self._sent = _Sent(self.copies)
         self._waiting: deque[tuple[int, list[Copy]]] = deque()  # bytes, and the copies that are needed until then
         self._bytes = 0
@@ -66,6 +79,7 @@ class ProcessWriter:
         except BaseException:
             self._end()
             raise
+        self._began = time.monotonic_ns()
 
     def _start(self) -> None:
         self._peer, theirs = socket.socketpair()
@@ -103,9 +117,21 @@ class ProcessWriter:
             if len(self._waiting) >= _FEW:
                 self._look_how_far()
             while self._bytes > self._limit:
-                select.select([self._counts], [], [])
+                _wait_for(self._counts)
                 self._look_how_far()
-            self._send(build)
+            try:
+                self._send(build)
+            except OSError as error:
+                raise self._end_early(error) from error
+
+    def _end_early(self, error: OSError) -> BadInput:
+        """Nothing can be handed over any more: say so in the recording, and end it."""
+        text = f"the recording ends here: what waits to be written has no room ({error.strerror})"
+        self._failure = failure = BadInput(f"{self._path}: {text}")
+        remark = _Remark(Message(time.monotonic_ns() - self._began, text, "recorder"))
+        for what in (remark, None):
+            self._send_block(self.copies.fill(self._last.pop(), self._sent.message(what)[0]), [])
+        return failure
 
     def close(self) -> None:
         """Wait until all is written. Raises BadInput if it could not be."""
@@ -116,7 +142,8 @@ class ProcessWriter:
             try:
                 if self._failure is not None:
                     raise self._failure
-                self._send(None)
+                block = self.copies.fill(self._last.pop(), self._sent.message(None)[0])
+                self._send_block(block, [])
                 self._check_answer()
             finally:
                 self._end()
@@ -134,6 +161,9 @@ class ProcessWriter:
         text = b""
         with contextlib.suppress(OSError):
             while not text.endswith(b"\n"):
+                # It may be waiting too, for room for its counts.
+                while self._counts in _wait_for(self._counts, self._peer.fileno()) and self._count():
+                    pass
                 piece = self._peer.recv(4096)
                 if not piece:
                     break
@@ -146,20 +176,27 @@ class ProcessWriter:
 
     def _look_how_far(self) -> None:
         """Let go of what the other process has written. Raises BadInput where it has ended."""
+        if not self._count():
+            self._check_answer()
+
+    def _count(self) -> bool:
+        """Let go of what is known to be written; False once nobody tells that any more."""
         try:
             counts = os.read(self._counts, 1 << 16)
         except BlockingIOError:
-            return
-        if not counts:
-            self._check_answer()
+            return True
         for (count,) in COUNT.iter_unpack(counts[: len(counts) // COUNT.size * COUNT.size]):
             while self._done < count:
                 self._done += 1
                 self._bytes -= self._waiting.popleft()[0]
+        return bool(counts)
 
     def _send(self, what: Any) -> None:
         message, copies = self._sent.message(what)
-        block = self.copies.put(message)
+        self._send_block(self.copies.put(message), copies)
+
+    def _send_block(self, block: Block, copies: list[Copy]) -> None:
+        """The message that lies there, and what must stay until it is done with."""
         copies.append(block)
         size = sum(copy.length for copy in copies)
         self._bytes += size
@@ -168,6 +205,14 @@ class ProcessWriter:
             os.write(self._places, PLACE.pack(block.offset, block.length, size))
         except OSError:
             self._check_answer()
+
+
+def _wait_for(*descriptors: int) -> list[int]:
+    """Those of them that can be read, or have ended, once there is one."""
+    poll = select.poll()
+    for fd in descriptors:
+        poll.register(fd, select.POLLIN)
+    return [fd for fd, _ in poll.poll()]
 
 
 class _Numbers:
