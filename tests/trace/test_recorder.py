@@ -334,6 +334,22 @@ def test_snapshots_are_what_memory_held(writes: list[list[tuple[int, bytes]]]) -
         os.close(fd)
 
 
+def test_looking_at_many_buffers_leaves_descriptors_for_others() -> None:
+    fd = os.memfd_create("memory")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * held + 60, before[1]))
+    try:
+        os.ftruncate(fd, 200 * 4096)
+        snapshots = Snapshots()
+        for number in range(200):
+            snapshots.take(FileMemory(fd, number * 4096, 4096))
+        assert len(os.listdir("/proc/self/fd")) <= 2 * held + 40
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        os.close(fd)
+
+
 def test_memory_that_did_not_change_is_not_copied_again() -> None:
     fd = os.memfd_create("memory")
     try:

@@ -145,6 +145,11 @@ def test_the_exponent_is_where_the_databook_has_it() -> None:
             scale = np.float32(np.float32(np.float32(float(value)) * np.float32(0.02)) / np.float32(0.05))
             exponent = int(np.asarray(scale).view(np.uint32)) >> 23
             assert seen == (start - exponent) % 128 == shift.relation.at(value)
+        (multiplier,) = [one for one in found.found if one.series.name == "multiplier, all bits"]
+        assert multiplier.relation.fit is not None
+        # 0.02 / 0.05, but for a power of two
+        bits = 15 if chip == V7 else 23
+        assert multiplier.relation.fit.relation.text("s") == f"the mantissa of 1.6 * s ({bits} bits)"
 
 
 def test_a_size_that_is_cut_off_far_away_is_not_the_size() -> None:

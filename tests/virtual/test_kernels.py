@@ -13,6 +13,7 @@ from hornito.virtual.npu.executor import Executor
 from tests.virtual.machine import CHIP
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(300)  # every kernel is compiled anew: some ten seconds, on a machine with nothing else
 
 
 def python(code: str, **environment: str) -> str:
@@ -22,7 +23,7 @@ def python(code: str, **environment: str) -> str:
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment},
     )

@@ -12,7 +12,7 @@ from hornito.cli.options import add_json, add_plan_options, counted, plan_option
 from hornito.errors import BadInput
 
 if TYPE_CHECKING:
-    from hornito.compiler import Compiled, Crossing, Outlook, Row
+    from hornito.compiler import Compiled, Crossing, Outlook, Plan, Row
 
 HEADINGS = (
     "job",
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
     cells = [("" if number is None else str(number), *_cells(row)) for number, row in _numbered(found)]
     print(_table([HEADINGS, *cells]))
     print()
-    for line in (*_totals(found), *_crossings(crossings(compiled))):
+    for line in (*_totals(found), *_rewrites(compiled.plan), *_crossings(crossings(compiled))):
         print(line)
     reasons = [f"Op#{row.operator} {row.operation} on the CPU: {row.reason}" for row in found if row.unit == "cpu"]
     shared = {row.operator: row for row in found if row.off_by}
@@ -216,6 +216,15 @@ def _totals(found: Sequence["Row"]) -> list[str]:
     return lines
 
 
+def _rewrites(plan: "Plan") -> list[str]:
+    """A line for each reason for which jobs were changed about a segment as a whole."""
+    counts: dict[tuple[str, str], int] = {}
+    for one in plan.rewrites:
+        key = one.technique.value, one.text
+        counts[key] = counts.get(key, 0) + 1
+    return [f"{technique}, {counted(count, 'time')}: {text}" for (technique, text), count in counts.items()]
+
+
 def _crossings(found: Sequence["Crossing"]) -> list[str]:
     """A line for each tensor that crosses between NPU and CPU."""
     total = sum(one.bytes for one in found)
@@ -246,5 +255,6 @@ def _json(compiled: "Compiled", found: Sequence["Row"]) -> dict[str, Any]:
         "rows": [{"job": number, **row.as_json()} for number, row in _numbered(found)],
         "totals": _sums(found),
         "crossings": [one.as_json() for one in crossings(compiled)],
+        "rewrites": [dataclasses.asdict(one) for one in compiled.plan.rewrites],
         "next_level": None if ahead is None else ahead.as_json(),
     }

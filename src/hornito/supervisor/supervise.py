@@ -4,6 +4,7 @@
 import contextlib
 import logging
 import os
+import resource
 import select
 import shutil
 import signal
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from hornito.supervisor.served import Served
 
 _log = logging.getLogger(__name__)
+_DESCRIPTORS = 1 << 16
 _GRACE = 0.3  # seconds that the rest of a tree has to end after the program, before anybody speaks of it
 _PAUSE = 0.004  # seconds without a call, after which a device may do what it put off
 _SIGNALLED = 128  # a shell's status of a program that a signal killed
@@ -43,6 +45,7 @@ def run_program(
     adopt_orphans()
     try:
         launched = launch(command, None if picture is None else picture.root)
+        _take_more_descriptors()
         signals = HandOn()
         signals.start()
         try:
@@ -56,6 +59,15 @@ def run_program(
     finally:
         if picture is not None:
             shutil.rmtree(picture.root, ignore_errors=True)
+
+
+def _take_more_descriptors() -> None:
+    """What clients have many of (buffers that are looked at, fences) takes a descriptor here. The program keeps its own
+    limit: it was forked before."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 class _Tree:

@@ -7,6 +7,7 @@ nothing that it says or does not say is relied on. To compare is many times fast
 
 import ctypes
 import mmap
+import resource
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -171,6 +172,7 @@ class Snapshots:
         self._copies = copies or OwnCopies()
         self._watched: dict[Hashable, _Watched] = {}  # the one looked at last is the last
         self._bytes = 0
+        self._most = max(2, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)  # a mapping holds a descriptor
 
     def take(self, memory: Memory) -> Snapshot:
         """What it holds now. Raises OSError where it can't be mapped, or there is no room for a copy."""
@@ -180,7 +182,7 @@ class Snapshots:
             watched = _Watched(memory, self._copies)
             self._bytes += watched.size
         self._watched[identity] = watched
-        while self._bytes > MOST_KEPT and len(self._watched) > 1:
+        while (self._bytes > MOST_KEPT or len(self._watched) > self._most) and len(self._watched) > 1:
             self._bytes -= self._watched.pop(next(iter(self._watched))).size
         return watched.look()
 
