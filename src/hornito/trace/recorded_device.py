@@ -75,6 +75,9 @@ class RecordedDevice(RecordedCalls[OpenFile]):
 
     # A ``JobWatcher``.
 
+    def keep_to(self, processors: set[int]) -> None:
+        self._recorder.keep_to(processors)
+
     def begins(self, job: Job) -> None:
         written = [(number, use.buffer) for number, use in enumerate(job.uses) if writes(job.flags[number])]
         with self.looking:
