@@ -6,12 +6,15 @@ What need not hold anybody up is looked at while the job runs, if its table says
 client can see it, after its end was told: beside the next job, or when nobody has called for some time.
 """
 
+import contextlib
 import errno
 import threading
+from collections.abc import Iterator, Sequence
 
+from hornito.hardware.chips import Chip
 from hornito.supervisor.served import ServedCaller
 from hornito.trace.assembly import Begun, Ended, Placed
-from hornito.trace.recorded_calls import RecordedCalls
+from hornito.trace.recorded_calls import RecordedCalls, recording
 from hornito.trace.recorder import Recorder, Until, never, writes
 from hornito.trace.snapshots import FileMemory, Snapshot, Snapshots
 from hornito.uapi.etnaviv import GEM_INFO
@@ -20,6 +23,8 @@ from hornito.virtual.etnaviv.buffers import Buffer
 from hornito.virtual.etnaviv.client import OpenFile
 from hornito.virtual.etnaviv.device import VirtualDevice
 from hornito.virtual.etnaviv.scheduler import Job
+from hornito.virtual.injection import FaultPlan
+from hornito.virtual.standalone import standalone_device
 
 _KILLED = -errno.ECANCELED
 
@@ -52,6 +57,15 @@ class _Ended:
         """Somebody is about to write these. ``looking`` is held."""
         for number in [number for number, buffer in self.unseen.items() if buffer in buffers]:
             self.after[number] = self._device.now_in(self.unseen.pop(number))
+
+
+@contextlib.contextmanager
+def recorded_device(
+    chip: Chip, path: str, program: Sequence[str], by: str, faults: FaultPlan | None = None
+) -> "Iterator[RecordedDevice]":
+    """A ``standalone_device``, recorded as ``recording`` does, until the block ends. Raises what both raise."""
+    with recording(path, chip.name, program, by) as recorder, standalone_device(chip, faults) as device:
+        yield RecordedDevice(device, recorder)
 
 
 class RecordedDevice(RecordedCalls[OpenFile]):
