@@ -19,7 +19,7 @@ HEAVY = (
     "websockets",
 )
 
-BY_ALL = {"errors", "files"}
+BY_ALL = {"errors", "files", "words"}
 _BELOW_DRIVER = {"bits", "hardware", "uapi", "stream"}
 _BELOW_RUNTIME = _BELOW_DRIVER | {"model", "cost", "compiler", "driver", "virtual", "remote"}
 _BELOW_DOCTOR = _BELOW_RUNTIME | {"supervisor", "runtime", "examples"}
@@ -30,6 +30,7 @@ _BELOW_CONFORMANCE = _BELOW_TRACE | {"trace"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": set(),
+    "words": set(),
     "bits": set(),
     "hardware": {"bits"},
     "uapi": {"bits"},

@@ -90,7 +90,8 @@ def techniques(networks: list[Network]) -> list[str]:
 
 def _saved(one: cost.Estimate, other: cost.Estimate) -> str:
     time, traffic = one.total.seconds - other.total.seconds, one.work.traffic - other.work.traffic
-    return f"{1e3 * time:.2f} ms {traffic / 1e6:.1f} MB"
+    text = f"{1e3 * time:.2f} ms {traffic / 1e6:.1f} MB"
+    return "-" if text.replace("-", "") == "0.00 ms 0.0 MB" else text
 
 
 def sensitivity(networks: list[Network]) -> list[str]:

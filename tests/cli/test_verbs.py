@@ -319,6 +319,9 @@ def test_plan_s_jobs_have_the_numbers_that_explain_takes(folder: Path, hornito: 
     table = hornito("plan", folder / "layer.tflite").out.split("\n\n")[0].splitlines()[2:]
     assert [line.split()[0] for line in table] == [str(number) for number in range(len(table))]
     assert hornito("plan", folder / "layer.tflite", "--explain", str(len(table) - 1)).code == 0
+    rows = json.loads(hornito("plan", folder / "alternating.tflite", "--json").out)["rows"]
+    assert [row["job"] for row in rows if row["unit"] != "cpu"] == list(range(10))
+    assert {row["job"] for row in rows if row["unit"] == "cpu"} == {None}
 
 
 @pytest.mark.parametrize(

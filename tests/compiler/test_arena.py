@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Do tensors that live at the same time get memory apart, and do others share it?"""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornito.compiler.arena import ALIGNMENT, Block, aligned, arrange, live_bytes
@@ -11,6 +11,7 @@ blocks = st.lists(st.tuples(st.integers(1, 5000), st.integers(0, 30), st.integer
 )
 
 
+@settings(deadline=None)
 @given(blocks)
 def test_blocks_that_meet_share_no_byte_and_all_are_aligned(found: list[Block]) -> None:
     arena = arrange(found)
@@ -24,6 +25,7 @@ def test_blocks_that_meet_share_no_byte_and_all_are_aligned(found: list[Block]) 
     assert arena.least == live_bytes(found) <= arena.size <= sum(aligned(block.size) for block in found)
 
 
+@settings(deadline=None)
 @given(blocks)
 def test_order_in_which_blocks_are_given_changes_nothing(found: list[Block]) -> None:
     assert arrange(found) == arrange(found[::-1])

@@ -178,6 +178,7 @@ def test_dilation_puts_zeros_between_weights(steps: tuple[int, int], shape: tupl
     assert np.array_equal(found.sums, layer.sums)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 5), st.integers(1, 5))
 def test_strides_part_weights_by_their_phase(down: int, across: int, rows: int, columns: int) -> None:
     values = np.random.default_rng(1).integers(0, 256, (2, 3, rows, columns), dtype=np.uint8)

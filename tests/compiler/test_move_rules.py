@@ -59,7 +59,12 @@ BUILDS: dict[str, Build] = {
     "RESHAPE": lambda b, v: [b.reshape(v, (1, 24, 4))],
     "SQUEEZE": _operator("SQUEEZE", (4, 6, 4)),
     "EXPAND_DIMS": _operator("EXPAND_DIMS", (1, 1, 4, 6, 4), 0),
+    "RELU": lambda b, v: [b.elementwise("RELU", v, quantization=affine(0.02, 0))],
+    "RELU6": lambda b, v: [b.elementwise("RELU6", v, quantization=affine(0.02, 0))],
 }
+# Their bytes may get another scale.
+RESCALED = {"CONCATENATION", "QUANTIZE", "RELU", "RELU6"}
+CLAMPED = {"RELU", "RELU6"}
 
 
 def splits(builder: ModelBuilder, value: Value) -> Value:
@@ -106,7 +111,8 @@ INT16 = {"type_name": "INT16", "dtype": np.dtype(np.int16)}
 LARGER = "an output larger by constant borders"
 BORDERS = "((0, 0), (2, 0), (1, 3), (0, 1))"
 SLICED = "an output of the slice's sizes"
-SAME_SCALE = "the same scale for input and output"
+SCALED = "input scales / output scale within the hardware's shift"
+ACTIVATION = "an activation of NONE, RELU, or RELU6 on an output whose greatest value is at most 6.0"
 TOGETHER = "an output as large as the inputs together"
 
 
@@ -127,7 +133,9 @@ def _basics(kind: str) -> list[Case]:
         Case(kind, "one scale and one zero point each for input and output", "T#", {value: {"quantization": two}}),
         Case(kind, "zero points within the type", "", {value: far, "out0": far}),
     ]
-    if kind != "QUANTIZE":
+    if kind in RESCALED:
+        cases.append(Case(kind, SCALED, "0.05, ", {"out0": {"quantization": affine(1e-12, 0)}}))
+    else:
         moved = "the same scale and zero point for inputs and outputs"
         cases.append(Case(kind, moved, "0.05/3, ", {"out0": {"quantization": affine(0.05, 9)}}))
     return cases
@@ -206,7 +214,8 @@ CASES = [
         {"out0": shaped(1, 8, 12, 5)},
     ),
     Case("QUANTIZE", "an output of the input's sizes", "1x4x6x5", {"out0": shaped(1, 4, 6, 5)}),
-    Case("QUANTIZE", SAME_SCALE, "0.05, 0.06", {"out0": {"quantization": affine(0.06, 5)}}),
+    *(Case(kind, "an output of the input's sizes", "1x4x6x5", {"out0": shaped(1, 4, 6, 5)}) for kind in CLAMPED),
+    Case("RELU6", ACTIVATION, "RELU6", {"out0": {"quantization": affine(0.03, 0)}}),
     *(
         Case(kind, "an output of as many elements as the input", "1x4x6x4, 1x25x4", {"out0": shaped(1, 25, 4)})
         for kind in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
@@ -236,7 +245,7 @@ def test_the_operator_is_taken_as_it_is_and_marked(kind: str) -> None:
 
 
 def test_all_moves_are_here() -> None:
-    assert set(BUILDS) == MOVES
+    assert set(BUILDS) - CLAMPED == MOVES
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind}: {case.reason}; {case.got}")
@@ -253,6 +262,8 @@ def test_every_rule_has_a_case(kind: str) -> None:
     rules = {rule.need for rule in wide.rules} - (set() if kind in SHOW_FEW else {FEW})
     if kind == "PAD":  # whose border is always the zero point
         rules -= {"a border of the zero point"}
+    if kind == "RELU":  # which any output takes
+        rules -= {ACTIVATION}
     assert tested == rules
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from hornito.compiler import Level, Options, Technique, make_plan
+from hornito.compiler import Level, Options, Technique, compile_graph, make_plan
 from hornito.compiler.plan import NpuPart
+from hornito.compiler.residence import tensor_memory
 from hornito.compiler.tasks import Convolution, Detranspose, Job, Pad, Reshuffle, Strided, Transpose
 from hornito.model import Graph, ModelBuilder, Padding, Value, affine
 from tests.compiler.networks import CHIP, Layer, made
@@ -146,3 +147,41 @@ def test_tensor_between_two_segments_stays_in_planes() -> None:
     graph = made(build)
     assert crossing(graph) == [(1, 4, 8, 8)]
     assert crossing(graph, Technique.LAYOUTS) == [(1, 8, 8, 4)]
+
+
+def test_convolution_clamps_its_own_results() -> None:
+    def relu(b: ModelBuilder, value: Value) -> Value:
+        return b.elementwise("RELU", value, quantization=value.quantization)
+
+    (first, last) = [job for job in jobs(model(conv(), relu)) if isinstance(job, Convolution)]
+    assert (first.relu, last.relu) == (False, True)
+    assert kinds(model(conv(), relu), Technique.FOLDS).count("Convolution") == 3
+
+
+def test_clamp_stays_at_another_scale_or_where_the_tensor_is_wanted_as_it_is() -> None:
+    def elsewhere(b: ModelBuilder, value: Value) -> Value:
+        return b.elementwise("RELU", value, quantization=affine(0.04, 3))
+
+    def both(b: ModelBuilder) -> Sequence[Value]:
+        value = Layer().add(b, Layer().input(b))
+        return [value, b.elementwise("RELU", value, quantization=value.quantization)]
+
+    assert kinds(model(conv(), elsewhere)).count("Convolution") == 3
+    assert kinds(made(both)).count("Convolution") == 2
+
+
+def test_branches_are_finished_one_after_the_other_where_that_needs_less_memory() -> None:
+    def abreast(b: ModelBuilder) -> Sequence[Value]:
+        value = Layer(outputs=4).add(b, Layer().input(b))
+        wide = [Layer(outputs=64, kernel=1, seed=seed).add(b, value) for seed in range(3)]
+        return [Layer(inputs=64, outputs=4, kernel=1, seed=3).add(b, one) for one in wide]
+
+    def branches(*without: Technique) -> tuple[list[int], int]:
+        compiled = compile_graph(made(abreast), Options(CHIP, Level.FAST, without=OTHERS.union(without)))
+        order = [job.task.operator for job in compiled.jobs[0] if isinstance(job.task, Convolution)]
+        return order, tensor_memory(compiled).placed
+
+    before, after = branches(Technique.ORDER), branches()
+    assert before[0] == [0, 1, 2, 3, 4, 5, 6]
+    assert after[0] == [0, 1, 4, 2, 5, 3, 6]
+    assert after[1] < before[1]

@@ -22,6 +22,7 @@ from hornito.errors import BadInput
 from hornito.hardware import array
 from hornito.hardware.chips import CHIPS, Chip, find_chip
 from hornito.hardware.nn import CachingMode
+from hornito.hardware.timing import timing_of
 from hornito.stream import NNJob, jobs_of
 from tests.compiler.networks import Layer, convolution_of
 
@@ -154,6 +155,14 @@ def test_depthwise_layers_are_divided_where_the_unit_wants_them_dense() -> None:
     assert [job.target_frame.plane for job in jobs] == [job.source_frame.plane for job in jobs]
     assert len(convolutions(DEPTHWISE, fast(A311D, Technique.GROUPS))) == 1
     assert len(convolutions(DEPTHWISE, fast(IMX8MP))) == 1
+
+
+def test_choices_go_by_the_figures_of_the_options() -> None:
+    dear = timing_of(A311D).scaled({"job": 100.0})
+    options = dataclasses.replace(fast(A311D), timing=dear)
+    assert len(convolutions(DEPTHWISE, options)) == 1
+    cheap = dataclasses.replace(options, timing=timing_of(A311D).scaled({"job": 0.01}))
+    assert len(convolutions(DEPTHWISE, cheap)) > len(convolutions(DEPTHWISE, fast(A311D)))
 
 
 def test_small_and_dense_layers_are_not_divided() -> None:

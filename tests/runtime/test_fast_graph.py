@@ -25,11 +25,14 @@ from tests.runtime.networks import Array, noise
 from tests.virtual.machine import Memory
 
 CHIPS = ("vipnano-qi-88-0", "vipnano-si-plus-9f-6000000")
+# Techniques for single jobs have tests of their own, and their search takes its time.
+OTHERS = frozenset({Technique.GROUPS, Technique.TILES, Technique.CACHING, Technique.STRIDES})
 FIXTURES = [HealthCheck.function_scoped_fixture]
 
 
 def compiled(model: bytes, chip: str, level: Level, without: frozenset[Technique] = frozenset()) -> Compiled:
-    return compile_plan(make_plan(read_model(model), Options(find_chip(chip), level, without=without)))
+    options = Options(find_chip(chip), level, without=without | OTHERS)
+    return compile_plan(make_plan(read_model(model), options))
 
 
 def results(made: Compiled, devices: Devices, values: list[Array]) -> list[Array]:
@@ -111,7 +114,7 @@ def every_job(made: Compiled, part: int, values: dict[int, Array]) -> list[tuple
 
 
 @pytest.mark.parametrize("chip", CHIPS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(size=sizes, found=choices)
 def test_every_job_writes_what_it_writes_where_no_memory_is_shared(
     chip: str, size: tuple[int, int, int], found: list[Choice]
@@ -122,13 +125,23 @@ def test_every_job_writes_what_it_writes_where_no_memory_is_shared(
     if not shared.jobs or not isinstance(shared.plan.parts[0], NpuPart):
         return
     values = {shared.plan.graph.inputs[0]: noise(shape, np.uint8, 2)}
-    for (one, mine), (other, theirs) in zip(every_job(shared, 0, values), every_job(apart, 0, values), strict=True):
-        assert (one.operator, one.source, one.target) == (other.operator, other.source, other.target)
-        np.testing.assert_array_equal(mine, theirs)
+    mine, theirs = (by_job(every_job(made, 0, values)) for made in (shared, apart))
+    assert mine.keys() == theirs.keys()
+    for job, written in mine.items():
+        np.testing.assert_array_equal(written, theirs[job])
+
+
+def by_job(found: list[tuple[Job, NDArray[np.uint8]]]) -> dict[object, NDArray[np.uint8]]:
+    """By what a job reads and writes: the order of jobs may depend on whether memory is shared."""
+    made: dict[object, NDArray[np.uint8]] = {
+        (type(job), job.operator, job.source, job.target, job.target_frame): written for job, written in found
+    }
+    assert len(made) == len(found)
+    return made
 
 
 @pytest.mark.parametrize("chip", CHIPS)
-@settings(max_examples=25, deadline=None, suppress_health_check=FIXTURES)
+@settings(max_examples=20, deadline=None, suppress_health_check=FIXTURES)
 @given(size=sizes, found=choices)
 def test_jobs_of_one_wave_keep_out_of_each_others_memory(
     chip: str, size: tuple[int, int, int], found: list[Choice], devices: Devices, waves: None

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hornito.compiler import Unit
-from hornito.model import FullyConnectedOptions, ModelBuilder, Value, affine
+from hornito.compiler import Level, Options, Unit, compile_plan, make_plan
+from hornito.driver import Device
+from hornito.model import FullyConnectedOptions, ModelBuilder, Padding, Pool2DOptions, Value, affine, read_model
+from hornito.runtime import Session
 from tests.runtime.conftest import Devices
 from tests.runtime.networks import Array, Dtype, furthest, litert, noise
 from tests.runtime.test_accuracy import on_npu
@@ -166,3 +168,70 @@ def test_copy_of_a_tensor_of_many_rows_is_laid_out_to_fit(devices: Devices) -> N
     inputs = [noise((1, 128, 128, 1), np.uint8, 1)]
     model = builder.build()
     assert differ(on_npu(model, inputs, devices("vipnano-qi")), litert(model, inputs)) <= 2
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["RELU", "RELU6"])
+@pytest.mark.parametrize(("shape", "scale"), [((7, 9, 16), 0.0234), ((5, 5, 1), 0.01), ((13, 11, 31), 0.007)])
+def test_lone_activations_are_within_one(
+    chip: str, dtype: Dtype, kind: str, shape: tuple[int, ...], scale: float, devices: Devices
+) -> None:
+    """On an input of the model, on what a convolution gives, at scales of their own and at the same one."""
+    builder, zero = ModelBuilder(), int(np.iinfo(dtype).min)
+    value = builder.input("image", (1, *shape), dtype, quantization=affine(0.0234, zero + 90))
+    if kind == "RELU6":
+        scale = min(scale, 6 / 255 * 0.999)
+    quantization = affine(scale, zero if kind == "RELU6" else zero + 20)
+    made = builder.elementwise(kind, value, quantization=quantization)
+    computed = builder.average_pool(value, Pool2DOptions(Padding.SAME, 1, 1, 2, 2))
+    same = builder.elementwise("RELU", computed, quantization=computed.quantization)
+    builder.output(made, same)
+    inputs, model = [noise((1, *shape), dtype, 5)], builder.build()
+    wanted = litert(model, inputs)
+    for level in (Level.WIDE, Level.FAST):
+        assert differ(at_level(model, inputs, devices(chip), level), wanted) <= 1
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("axis", [1, 3])
+@pytest.mark.parametrize("scales", [(0.02, 0.05), (0.05, 0.02), (0.3, 0.02)])
+def test_parts_of_a_concatenation_may_have_scales_of_their_own(
+    chip: str, axis: int, scales: tuple[float, float], devices: Devices
+) -> None:
+    """LiteRT scales uint8 tensors only."""
+    builder, shape = ModelBuilder(), (1, 5, 7, 12)
+    values = [
+        builder.input(name, shape, np.uint8, quantization=affine(scale, zero))
+        for name, scale, zero in zip("abc", (*scales, 0.03), (100, 7, 50), strict=True)
+    ]
+    builder.output(builder.concatenation(values, axis, quantization=affine(0.03, 50)))
+    inputs = [noise(shape, np.uint8, seed) for seed in (6, 7, 8)]
+    model = builder.build()
+    assert differ(at_level(model, inputs, devices(chip), Level.WIDE), litert(model, inputs)) <= 1
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("scales", [(0.02, 0.05), (0.05, 0.02), (0.5, 0.002)])
+@pytest.mark.parametrize("dtypes", [(np.uint8, np.int8), (np.int8, np.int8)])
+def test_quantisation_to_another_scale_is_within_one(
+    chip: str, scales: tuple[float, float], dtypes: tuple[Dtype, Dtype], devices: Devices
+) -> None:
+    builder, shape = ModelBuilder(), (1, 9, 11, 5)
+    value = given_input(builder, "image", shape, dtypes[0], scales[0])
+    builder.output(builder.quantize(value, dtypes[1], affine(scales[1], 3)))
+    inputs, model = [noise(shape, dtypes[0], 9)], builder.build()
+    assert differ(at_level(model, inputs, devices(chip), Level.WIDE), litert(model, inputs)) <= 1
+
+
+def at_level(model: bytes, values: list[Array], device: Device, level: Level) -> list[Array]:
+    """A model's outputs at a plan level that takes all of it."""
+    graph = read_model(model)
+    plan = make_plan(graph, Options(device.chip, level))
+    assert plan.refusals == {}
+    session = Session(compile_plan(plan).archive, device, trusted=True)
+    try:
+        found = session.run(dict(zip(graph.inputs, values, strict=True)))
+        return [found[index] for index in graph.outputs]
+    finally:
+        session.close()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Is a program that knows nothing of the study recorded model by model, whatever else it does?"""
 
+import os
 import sys
 from collections.abc import Sequence
 from fractions import Fraction
@@ -25,7 +26,7 @@ CHIP = find_chip("a311d")
 SMALL = Layer(size=8, inputs=4, outputs=8)
 # Runs a model by our driver. It refuses one, as programs do, and the output of another child of it is in the way.
 PROGRAM = """
-import subprocess, sys
+import os, subprocess, sys
 import numpy as np
 from hornito.compiler import Options, compile_graph
 from hornito.driver import EtnavivDevice
@@ -34,7 +35,7 @@ from hornito.uapi.drm import RENDER_NODE
 from hornito.uapi.kernel import RealKernel
 
 if "=13." in sys.argv[1]:
-    sys.exit("unlucky number")
+    sys.exit("unlucky number " + os.environ["PYTHONPATH"])
 subprocess.run(["echo", "a child"])
 with open(sys.argv[1], "rb") as file:
     graph = read_model(file.read())
@@ -57,13 +58,15 @@ def relations(found: Study) -> list[tuple[int, str, str, str, tuple[int | None, 
     ]
 
 
-def test_a_program_is_recorded_model_by_model(watching: None, tmp_path: Path) -> None:
+def test_a_program_is_recorded_model_by_model(watching: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Relations are those of our driver in this process; what it refuses is told. Each piece of the recording holds the
-    client's own calls, and nothing else."""
+    client's own calls, and nothing else. Its environment is the user's."""
+    paths = os.pathsep.join((str(tmp_path), *filter(None, sys.path)))
+    monkeypatch.setenv("PYTHONPATH", paths)
     program = tmp_path / "client.py"
     program.write_text(PROGRAM)
     found = outputs(Command([sys.executable, str(program)], CHIP), "8,13,16,24", tmp_path / "kept")
-    assert found.refused == (((Fraction(13),), "the client ended with status 1: unlucky number"),)
+    assert found.refused == (((Fraction(13),), f"the client ended with status 1: {f'unlucky number {paths}'[-160:]}"),)
     assert relations(found) == relations(outputs(OwnDriver(CHIP), "8,16,24"))
     assert len(found.found) > 8
     processes = set()
@@ -115,6 +118,7 @@ def test_the_model_s_path_goes_where_it_is_wanted(command: Sequence[str], expect
 
 
 DELEGATE = """
+import os
 import sys
 from fractions import Fraction
 from ai_edge_litert.interpreter import Interpreter, load_delegate

@@ -215,9 +215,9 @@ def test_a_submit_that_can_t_be_is_refused(entry: BufferEntry, text: str) -> Non
 
 
 def test_a_later_format_is_refused_by_its_number(tmp_path: Path) -> None:
-    payload = frames._packed({"format": 2, "source": "tomorrow"})
+    payload = frames._packed({"format": 3, "source": "tomorrow"})
     (tmp_path / "f.trace").write_bytes(frames.MAGIC + frames.frame(frames.Kind.HEADER, payload))
-    with pytest.raises(BadInput, match="of format 2; this Hornito reads 1"):
+    with pytest.raises(BadInput, match="of format 3; this Hornito reads 2"):
         open_trace(tmp_path / "f.trace")
 
 

@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -133,6 +134,40 @@ def test_the_exponent_of_any_scale_is_found(values: list[int], unit: int, slope:
     assert found.kind is Kind.LOGARITHM or found.kind is Kind.AFFINE
     expected = exponents if found.width is None else [value % 128 for value in exponents]
     assert [found.at(scale) for scale in scales] == expected
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(10, 4000), min_size=5, max_size=20, unique=True),
+    st.floats(0.125, 100, width=32),
+    st.sampled_from([1, -1]),
+    st.sampled_from([15, 23]),
+)
+def test_the_mantissa_of_any_scale_fits(values: list[int], factor: float, power: int, bits: int) -> None:
+    scales = [Fraction(value, 997) for value in values]
+    single = [np.float32(factor) * np.float32(float(scale)) ** np.float32(power) for scale in scales]
+    mantissas = [int(np.asarray(one, np.float32).view(np.uint32)) % (1 << 23) >> (23 - bits) for one in single]
+    found = relate(scales, mantissas)
+    if found is None or found.is_claimed or max(mantissas).bit_length() < bits - 1:
+        return
+    assert found.fit is not None
+    relation = found.fit.relation
+    assert relation.kind is Kind.MANTISSA
+    assert int(relation.coefficients[2]) == bits
+    told = [relation.at(scale) for scale in scales]
+    assert all(
+        one is not None and min(abs(one - value), (1 << bits) - abs(one - value)) <= (1 << bits >> 20) + 1
+        for one, value in zip(told, mantissas, strict=True)
+    )
+
+
+def test_numbers_at_random_are_no_mantissas() -> None:
+    random = np.random.default_rng(1)
+    scales = [Fraction(int(value), 997) for value in random.integers(10, 4000, 9)]
+    for _ in range(50):
+        found = relate(scales, random.integers(0, 1 << 15, 9).tolist())
+        assert found is not None
+        assert found.fit is None
 
 
 def test_a_field_of_a_few_bits_of_an_exponent_wraps() -> None:

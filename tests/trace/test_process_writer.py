@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from hornito.errors import BadInput
+from hornito.trace.assembly import Begun, Ended, Placed
 from hornito.trace.process_writer import ProcessWriter
 from hornito.trace.reader import open_trace
-from hornito.trace.recorder import Begun, Ended, Placed, Recorder
+from hornito.trace.recorder import Recorder
 from hornito.trace.records import Done, Header, Message, Submit
 from hornito.trace.snapshots import PIECE, FileMemory, Snapshots
 from hornito.uapi.etnaviv import GEM_SUBMIT, GemSubmit, SubmitBo
@@ -90,8 +91,9 @@ def test_whoever_hands_over_too_much_waits_for_the_writer(tmp_path: Path) -> Non
     recorder = Recorder(writer)
 
     def fill() -> None:
-        for number in range(100):
+        for number in range(200):
             recorder.message(f"message {number}")
+            recorder.rest()
         passed.set()
 
     os.kill(writer.pid, signal.SIGSTOP)
@@ -102,7 +104,7 @@ def test_whoever_hands_over_too_much_waits_for_the_writer(tmp_path: Path) -> Non
     thread.join(60)
     assert passed.is_set()
     recorder.close()
-    assert texts_of(tmp_path / "F.trace") == ([f"message {number}" for number in range(100)], "")
+    assert texts_of(tmp_path / "F.trace") == ([f"message {number}" for number in range(200)], "")
 
 
 def texts_of(path: Path) -> tuple[list[str], str]:
@@ -118,6 +120,7 @@ def test_what_was_handed_over_is_written_when_nobody_ends_it(tmp_path: Path) -> 
         recorder = Recorder(ProcessWriter(str(path), Header("test")))
         for number in range(50):
             recorder.message(f"message {number}")
+        recorder.rest()
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     deadline = time.monotonic() + 20

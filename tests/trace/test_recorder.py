@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornito.errors import BadInput
+from hornito.trace.assembly import Begun, Ended
 from hornito.trace.calls import arguments, name_of
 from hornito.trace.reader import open_trace
-from hornito.trace.recorder import Begun, Ended, Recorder
+from hornito.trace.recorder import Recorder
 from hornito.trace.records import Call, Done, Header, Message, Recording, Submit
 from hornito.trace.snapshots import PIECE, FileMemory, Snapshot, Snapshots
 from hornito.trace.writer import Keeper, TraceWriter
@@ -318,9 +319,9 @@ def test_snapshots_are_what_memory_held(writes: list[list[tuple[int, bytes]]]) -
         kept: dict[bytes, bytes] = {}
 
         class Keep(Keeper):
-            def _keep(self, piece: bytes) -> bytes:
+            def _keep(self, piece: bytes | memoryview) -> bytes:
                 name = super()._keep(piece)
-                kept[name] = piece
+                kept[name] = bytes(piece)
                 return name
 
         keeper = Keep(lambda frame: None)
@@ -333,17 +334,33 @@ def test_snapshots_are_what_memory_held(writes: list[list[tuple[int, bytes]]]) -
         os.close(fd)
 
 
+def test_looking_at_many_buffers_leaves_descriptors_for_others() -> None:
+    fd = os.memfd_create("memory")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * held + 60, before[1]))
+    try:
+        os.ftruncate(fd, 200 * 4096)
+        snapshots = Snapshots()
+        for number in range(200):
+            snapshots.take(FileMemory(fd, number * 4096, 4096))
+        assert len(os.listdir("/proc/self/fd")) <= 2 * held + 40
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        os.close(fd)
+
+
 def test_memory_that_did_not_change_is_not_copied_again() -> None:
     fd = os.memfd_create("memory")
     try:
         os.ftruncate(fd, SIZE)
         os.pwrite(fd, b"x" * SIZE, 0)
         snapshots = Snapshots()
-        assert snapshots.last(FileMemory(fd, 0, SIZE)) is None
+        assert snapshots.last(0) is None
         first = snapshots.take(FileMemory(fd, 0, SIZE))
         os.pwrite(fd, b"y", PIECE)
         second = snapshots.take(FileMemory(fd, 0, SIZE))
         assert [one is other for one, other in zip(first.pieces, second.pieces, strict=True)] == [True, False, True]
-        assert snapshots.take(FileMemory(fd, 0, SIZE)) is snapshots.last(FileMemory(fd, 0, SIZE)) is second
+        assert snapshots.take(FileMemory(fd, 0, SIZE)) is snapshots.last(0) is second
     finally:
         os.close(fd)

@@ -13,6 +13,7 @@ from hornito.virtual.npu.executor import Executor
 from tests.virtual.machine import CHIP
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(300)  # every kernel is compiled anew: some ten seconds, on a machine with nothing else
 
 
 def python(code: str, **environment: str) -> str:
@@ -22,7 +23,7 @@ def python(code: str, **environment: str) -> str:
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment},
     )
@@ -96,7 +97,8 @@ def test_every_way_to_multiply_is_exact(way: int, tmp_path: Path) -> None:
         pytest.skip("this processor has no such instructions")
     python(
         "import sys, pytest\n"
-        "from hornito.virtual.npu import matrix\n"
+        "from hornito.virtual.npu import kernels, matrix\n"
+        "kernels.warm_up = lambda report: None\n"  # only what is used gets compiled
         f"matrix._WAYS = matrix._WAYS[{way}:{way + 1}]\n"
         f"assert matrix.lanes() == {wanted[0].lanes if wanted else 0}\n"
         "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-k', 'plain_model or float32 or convolution',"
@@ -109,6 +111,8 @@ def test_no_loop_leaves_its_arrays(tmp_path: Path) -> None:
     """The plain models' cases once more, with every index checked."""
     python(
         "import sys, pytest\n"
+        "from hornito.virtual.npu import kernels\n"
+        "kernels.warm_up = lambda report: None\n"
         "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-k', 'plain_model or any_bytes or convolution',"
         "*('tests/virtual/test_' + name + '.py' for name in ('nn', 'tp', 'coefficients_v8', 'convolution'))]))",
         HORNITO_CACHE=str(tmp_path),

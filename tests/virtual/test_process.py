@@ -95,12 +95,34 @@ def test_a_job_gives_the_same_bytes_and_the_same_times(shared_executor: ProcessE
 def test_which_buffers_were_written_is_told_once(shared_executor: ProcessExecutor, client: Client) -> None:
     assert client.space.written() == set()
     done: list[str] = []
-    shared_executor.run_beside(client.space, tp_stream(CODE), None, lambda: done.append("beside"))
+    shared_executor.run_beside(client.space, tp_stream(CODE), None, lambda hurry: done.append("beside"))
     assert (client.space.written(), client.space.written(), done) == ({OUTPUT}, set(), ["beside"])
 
 
+def test_who_works_beside_jobs_has_other_processors(client: Client, shared_executor: ProcessExecutor) -> None:
+    mine = os.sched_getaffinity(0)
+    found: list[set[int]] = []
+
+    def work() -> None:
+        shared_executor.keep_apart()
+        for kill in (False, True):  # the next process too
+            assert shared_executor.pid is not None
+            if kill:
+                os.kill(shared_executor.pid, signal.SIGKILL)
+                shared_executor.run(client.space, tp_stream(CODE))
+            found.extend((os.sched_getaffinity(0), os.sched_getaffinity(shared_executor.pid)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(60)
+    assert os.sched_getaffinity(0) == mine
+    assert found[:2] == found[2:]
+    assert found[0] | found[1] == mine
+    assert len(mine) == 1 or not found[0] & found[1]
+
+
 def test_nobody_knows_what_a_process_wrote_that_died(shared_executor: ProcessExecutor, client: Client) -> None:
-    def kill() -> None:
+    def kill(hurry: object) -> None:
         while int(shared_executor._state[wire.STARTED]) != shared_executor._runs:
             time.sleep(0.0001)
         assert shared_executor.pid is not None

@@ -347,10 +347,10 @@ def test_a_core_dump_that_somebody_takes_is_kept_no_second_time(make: Make) -> N
 
 def test_a_watcher_that_fails_hangs_no_job(make: Make) -> None:
     class Blind:
-        def fail(self, job: object) -> None:
+        def fail(self, *what: object) -> None:
             raise OSError("nothing to see")
 
-        begins = runs = ended = told = freed = fail
+        keep_to = begins = runs = ended = freed = fail
 
     kernel = make("hang@1")
     kernel.device.watch(Blind())

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from hornito.hardware.tp import TPDescriptor
 from hornito.virtual.faults import Fault, MMUFault
+from hornito.virtual.npu import tp
+from hornito.virtual.npu.crew import Crew
 from tests.virtual.machine import Bytes, Memory, as_bytes, executor, tp_stream
 from tests.virtual.reference import move
 
@@ -253,6 +255,25 @@ def test_an_address_outside_every_buffer_is_refused(fields: dict[str, int], addr
     with pytest.raises(MMUFault) as caught:
         execute(as_bytes(descriptor(**fields)), data=np.zeros(16, np.uint8))
     assert (caught.value.job, caught.value.address) == (0, address)
+
+
+@pytest.mark.parametrize("program", [TRANSPOSE, DETRANSPOSE, RESHUFFLE, RESHUFFLE_CORE_1, PAD_CORE_1])
+def test_shared_among_threads_gives_the_same(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tp, "WORTH_A_THREAD", 1)
+    found = []
+    for workers in (1, 2, 3, 100):
+        crew = Crew(workers)
+        with Memory() as memory:
+            content = words(program).view("<u4").copy()
+            content[12] &= ~np.uint32(1 << 30)  # alone, a core is the last one
+            memory.add(CODE + 0x80000, 124, content.view(np.uint8))
+            memory.add(INPUT, 0x1000, image().reshape(-1))
+            out = memory.add(OUTPUT, 0x10000)
+            tp.TPUnit(crew).run(memory.space, (CODE + 0x80000,))
+            assert memory.guards_are_whole()
+            found.append(out.tolist())
+        crew.close()
+    assert found.count(found[0]) == len(found)
 
 
 @pytest.mark.parametrize("inside", [True, False])

@@ -146,6 +146,7 @@ def summary(estimate: "Estimate", found: "Calibration | None") -> list[str]:
         f"memory bus: {work.read:,} bytes read ({work.coefficient_reads:,} of coefficients, which have "
         f"{work.coefficient_bytes:,}), {work.written:,} written; {work.cached:,} from on-chip SRAM instead",
         f"peak memory: {estimate.peak_memory:,} bytes{f' ({memory})' if memory else ''}",
+        *_tensors(estimate),
         "energy: no source says what these chips draw, so none is estimated",
     ]
     if estimate.demand.estimated:
@@ -154,6 +155,22 @@ def summary(estimate: "Estimate", found: "Calibration | None") -> list[str]:
     moves = sorted(estimate.sensitivity().items(), key=lambda pair: -abs(pair[1][0] - pair[1][1]))
     for name, (low, high) in (move for move in moves[:3] if abs(move[1][0] - move[1][1]) > 0.001 * total.seconds):
         lines.append(f"  with {name} 30 % lower {1e3 * low:.2f} ms, 30 % higher {1e3 * high:.2f} ms")
+    return lines
+
+
+def _tensors(estimate: "Estimate") -> list[str]:
+    """What becomes of the tensors' memory, and what on-chip memory would do for them."""
+    lines, tensors, total = [], estimate.demand.tensors, estimate.on_chip
+    if tensors is not None:
+        lines.append(
+            f"tensors: {tensors.placed:,} bytes; each in memory of its own {tensors.apart:,}, the most that live at "
+            f"one time {tensors.least:,}"
+        )
+    if total is not None:
+        lines.append(
+            f"with tensors kept in AXI SRAM ({estimate.chip.axi_sram:,} bytes) from job to job: {total.text()}; "
+            "not done, as no value but 0 is known for GL_OCB_REMAP_START, GL_OCB_REMAP_END and GL_SRAM_REMAP_ADDRESS"
+        )
     return lines
 
 

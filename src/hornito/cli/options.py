@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hornito.errors import BadInput
+from hornito.words import counted as counted
 
 UNITS = ("nn", "tp")
 LEVEL = "proven"  # unless --plan says otherwise
@@ -211,11 +212,6 @@ def keep_apart(outputs: Sequence[str], inputs: Sequence[str]) -> None:
     for output in outputs:
         if os.path.realpath(output) in read and os.path.exists(output):
             raise BadInput(f"{output}: is read as well; write the output somewhere else")
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """``1 run``, ``2 runs``; ``plural`` where an s is not enough."""
-    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def remark(text: str) -> None:

@@ -12,7 +12,7 @@ from hornito.cli.options import add_json, add_plan_options, counted, plan_option
 from hornito.errors import BadInput
 
 if TYPE_CHECKING:
-    from hornito.compiler import Compiled, Crossing, Outlook, Row
+    from hornito.compiler import Compiled, Crossing, Outlook, Plan, Row
 
 HEADINGS = (
     "job",
@@ -82,9 +82,10 @@ def run(options: argparse.Namespace) -> int:
     print(f"{graph.name} on {compiled.plan.options.chip.name}, plan level {compiled.plan.options.level.value}")
     if compiled.plan.options.chip.coefficient_format is CoefficientFormat.UNPROVEN:
         print("its coefficient format is unproven: coefficient bytes are an estimate, and nothing compiles for it")
-    print(_table([HEADINGS, *((number, *_cells(row)) for number, row in _numbered(found))]))
+    cells = [("" if number is None else str(number), *_cells(row)) for number, row in _numbered(found)]
+    print(_table([HEADINGS, *cells]))
     print()
-    for line in (*_totals(found), *_crossings(crossings(compiled))):
+    for line in (*_totals(found), *_rewrites(compiled.plan), *_crossings(crossings(compiled))):
         print(line)
     reasons = [f"Op#{row.operator} {row.operation} on the CPU: {row.reason}" for row in found if row.unit == "cpu"]
     shared = {row.operator: row for row in found if row.off_by}
@@ -141,10 +142,10 @@ def _recording(options: argparse.Namespace) -> int:
     return 0
 
 
-def _numbered(found: Sequence["Row"]) -> list[tuple[str, "Row"]]:
+def _numbered(found: Sequence["Row"]) -> list[tuple[int | None, "Row"]]:
     """The rows with the numbers of those that are jobs of the NPU, as ``--explain`` takes them."""
     numbers = itertools.count()
-    return [(str(next(numbers)) if row.unit.value in ("nn", "tp") else "", row) for row in found]
+    return [(next(numbers) if row.unit.value in ("nn", "tp") else None, row) for row in found]
 
 
 def _cells(row: "Row") -> tuple[str, ...]:
@@ -215,6 +216,15 @@ def _totals(found: Sequence["Row"]) -> list[str]:
     return lines
 
 
+def _rewrites(plan: "Plan") -> list[str]:
+    """A line for each reason for which jobs were changed about a segment as a whole."""
+    counts: dict[tuple[str, str], int] = {}
+    for one in plan.rewrites:
+        key = one.technique.value, one.text
+        counts[key] = counts.get(key, 0) + 1
+    return [f"{technique}, {counted(count, 'time')}: {text}" for (technique, text), count in counts.items()]
+
+
 def _crossings(found: Sequence["Crossing"]) -> list[str]:
     """A line for each tensor that crosses between NPU and CPU."""
     total = sum(one.bytes for one in found)
@@ -242,8 +252,9 @@ def _json(compiled: "Compiled", found: Sequence["Row"]) -> dict[str, Any]:
         "model": compiled.plan.graph.name,
         "chip": options.chip.name,
         "level": options.level.value,
-        "rows": [row.as_json() for row in found],
+        "rows": [{"job": number, **row.as_json()} for number, row in _numbered(found)],
         "totals": _sums(found),
         "crossings": [one.as_json() for one in crossings(compiled)],
+        "rewrites": [dataclasses.asdict(one) for one in compiled.plan.rewrites],
         "next_level": None if ahead is None else ahead.as_json(),
     }

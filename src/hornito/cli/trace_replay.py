@@ -111,7 +111,7 @@ def line(verdict: "Verdict") -> str:
     if one is None:
         return found + verdict.problem
     found += f"buffer {one.handle} ({one.tensor}) differs first at byte {one.offset:#x}: "
-    found += f"recorded {one.recorded}, now {one.found}; {one.count} bytes of it differ"
+    found += f"recorded {one.recorded}, now {one.found}; {counted(one.count, 'byte differs', 'bytes differ')} in it"
     if verdict.suspects:
         found += f"; later jobs wrote over what {_jobs(verdict.suspects)} left, so it may have begun with that"
     if verdict.reference:

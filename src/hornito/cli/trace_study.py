@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hornito.trace.study import Question, Study
 
 _SHOWN = 8  # values of a field without a relation
-_MOST_LISTED = 12  # values of a parameter in one line
+_MOST_LISTED = 16  # values of a parameter in one line
 _NEAR = 4 / 3  # a field is nearly full if it holds no more than so many times what was seen there
 Pair = tuple[Fraction, ...]
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Parameters of the network, one convolution: size, inputs, outputs, kernel, stride, same, relu, depthwise, "
         "input_zero, weight_zero, output_zero, input_scale, weight_scale, output_scale. Those with several values are "
-        "studied, one or two of them; the others have the value that is given."
+        "studied, one or two of them; the others have the value that is given. Options stand before or behind them all."
     )
     parser.add_argument(
         "study", metavar="PARAM=VALUES", nargs="+", help="1..16, 8..64/8 (in steps), 1,2,4; or one value, to have that"

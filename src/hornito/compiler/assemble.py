@@ -159,7 +159,7 @@ class _Assembly:
         starts = starts_of(jobs)
         if self._options.uses(Technique.PARALLEL):
             found = find_waves(starts, self._places)
-            self.waves = found if are_faster(found, self._chip) else None
+            self.waves = found if are_faster(found, self._options) else None
         if self._options.uses(Technique.MEMORY):
             self._arrange(part)
         self._stream.zeros(states.LEADING_ZERO_WORDS)

@@ -208,3 +208,27 @@ def _reshuffle_band(move: Reshuffle, rows: Span, columns: Span) -> Reshuffle:
         seen=_moved(move.source_frame, top, left),
         written=_moved(move.target_frame, rows.first, columns.first),
     )
+
+
+LEAST_WIDTH = 128  # bytes in a row of an image that is none, the most that the reference driver takes
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows and columns of bytes that are seen as an image, and where they lie."""
+
+    size: tuple[int, int]
+    frame: Frame
+
+
+def in_rows(size: int, most: int) -> tuple[tuple[Rows, ...], int]:
+    """``size`` bytes as full rows of an image of at most ``most`` rows and columns, and what is left of a last row; and
+    the bytes by which that falls short of a full one."""
+    width = LEAST_WIDTH
+    while size // width > most and 2 * width <= most:
+        width *= 2
+    full, rest = divmod(size, width)
+    rows = full + (rest > 0)
+    bands = [Rows((full, width), Frame(rows, width))] if full else []
+    bands += [Rows((1, rest), Frame(rows, width, row=full))] if rest else []
+    return tuple(bands), rows * width - size

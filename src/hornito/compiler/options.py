@@ -45,6 +45,7 @@ class Technique(enum.StrEnum):
     LAYOUTS = "layouts"  # no tensor turned or parted twice, or where its bytes lie right already
     CORES = "cores"  # moves by all TP cores
     PARALLEL = "parallel"  # NN unit and TP cores at the same time where no data crosses
+    ORDER = "order"  # jobs in an order that needs less memory
     MEMORY = "memory"  # tensors that never live at the same time share memory
 
 

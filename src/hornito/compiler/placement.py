@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Which tensors lie in which, how long does each live, and what memory does that take? The step before addresses."""
+"""Which tensors lie in which, and how long does each live? The step before addresses."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hornito.compiler.arena import Arena, Block, aligned, arrange
+from hornito.compiler.arena import Block
 from hornito.compiler.tasks import Job, Task, View
 
 
@@ -67,19 +67,3 @@ def blocks(
     for number in outputs:
         touch(number, len(steps))
     return [Block(whole, places[whole].size, first[whole], last[whole]) for whole in sorted(first)]
-
-
-@dataclass(frozen=True)
-class TensorMemory:
-    """Bytes that tensors take: ``apart``, each in memory of its own; ``shared``, where those that never live at the
-    same time share it; ``least``, the most that live at one time, below which no placement can go."""
-
-    apart: int
-    shared: int
-    least: int
-
-
-def tensor_memory(found: Sequence[Block], arena: Arena | None = None) -> TensorMemory:
-    """What blocks take."""
-    arena = arena or arrange(found)
-    return TensorMemory(sum(aligned(block.size) for block in found), arena.size, arena.least)

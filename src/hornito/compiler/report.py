@@ -4,7 +4,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from hornito.compiler.evidence import Trust
 from hornito.compiler.operators import MOVES
 from hornito.compiler.options import Level, Unit
 from hornito.compiler.plan import CpuPart, MovePart, NpuPart, Plan, make_plan
+from hornito.compiler.residence import kept_on_chip, tensor_memory
 from hornito.compiler.tasks import Convolution, Detranspose, Job, Move, Strided, Transpose, View
 from hornito.compiler.waves import Waves
 from hornito.cost import Choices, Demand, Item, Target, Work, choices_of, move_work, nn_work
@@ -78,7 +79,7 @@ def crossings(compiled: Compiled) -> list[Crossing]:
     for segment, part in enumerate(plan.parts):
         if not isinstance(part, NpuPart):
             continue
-        turning = [job for job in next(encoded) if isinstance(job.task, Transpose | Detranspose)]
+        turning = [job for job in next(encoded) if _turns(plan.graph, job.task)]
         for direction, numbers in (("in", part.inputs), ("out", part.outputs)):
             for number in numbers:
                 jobs = [job for job in turning if number in (job.task.source, job.task.target)]
@@ -86,6 +87,12 @@ def crossings(compiled: Compiled) -> list[Crossing]:
                 info = plan.tensor(number)
                 found.append(Crossing(segment, direction, number, info.name, info.bytes, traffic))
     return found
+
+
+def _turns(graph: Graph, task: Job) -> bool:
+    """Is a job there to change a tensor's layout, on behalf of an operator that is no move itself?"""
+    moved = isinstance(task, Strided) and graph.operators[task.operator].kind not in MOVES
+    return moved or isinstance(task, Transpose | Detranspose)
 
 
 @dataclass(frozen=True)
@@ -263,6 +270,7 @@ def demand(compiled: Compiled) -> Demand:
             items.append(Item(Target.SUBMIT, f"segment {segment}", "SUBMIT"))
         items += [_item(plan, row) for row in found if row.segment == segment and row.unit is not Unit.VIEW]
         items += [_copy(one) for one in own if one.direction == "out"]
+    on_chip = _on_chip(compiled, items) if plan.options.level.reaches(Level.FAST) else ()
     memory: dict[str, int] = {}
     for submission in compiled.archive.submissions:
         for buffer in submission.buffers:
@@ -270,7 +278,16 @@ def demand(compiled: Compiled) -> Demand:
     name = plan.graph.name.rsplit("/", 1)[-1].removesuffix(".tflite")
     title = f"{name}, {plan.options.chip.name}, {plan.options.level.value}"
     unproven = plan.options.chip.coefficient_format is CoefficientFormat.UNPROVEN
-    return Demand(title, tuple(items), memory, estimated=unproven)
+    return Demand(title, tuple(items), memory, unproven, tensor_memory(compiled), on_chip)
+
+
+def _on_chip(compiled: Compiled, items: Sequence[Item]) -> tuple[Item, ...]:
+    """The items if tensors stayed on the chip; none where it has no memory for that."""
+    if not compiled.plan.options.chip.axi_sram:
+        return ()
+    works = iter([work for number in range(len(compiled.jobs)) for work in kept_on_chip(compiled, number)])
+    npu = (Target.NN, Target.TP)
+    return tuple(dataclasses.replace(item, work=next(works)) if item.target in npu else item for item in items)
 
 
 def _copy(one: Crossing) -> Item:

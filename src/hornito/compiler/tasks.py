@@ -107,7 +107,7 @@ class Convolution(_Framed):
     ``outputs``: how many of the operator's output channels are its to compute, where other jobs compute the rest;
     ``piece``: which outputs these are, where the job was cut (bands.py); ``note``: what a user should know of it;
     ``off_by``: the most, in output steps, that the operator's results may differ for sharing jobs between weights of
-    different scales."""
+    different scales; ``clamps``: all that it does is to clamp its input, at the same scale and zero point."""
 
     kernels: Kernels
     stride: int
@@ -127,6 +127,7 @@ class Convolution(_Framed):
     piece: str = ""
     note: str = ""
     off_by: int = 0
+    clamps: bool = False
 
     @property
     def step(self) -> int:

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hornito.compiler.encoded import EncodedJob, Start
+from hornito.compiler.options import Options
 from hornito.compiler.placement import Place
-from hornito.cost import Item, Target, elapsed, rates_of
-from hornito.hardware.chips import Chip
+from hornito.cost import Item, Target, elapsed, rates
 from hornito.hardware.states import TAG_NOT_LAST_CORE_PARALLEL
 from hornito.hardware.timing import timing_of
 
@@ -68,16 +68,18 @@ def _in_the_way(own: tuple[_Stretch, _Stretch], other: tuple[_Stretch, _Stretch]
     return reads.meets(other[1]) or writes.meets(other[0]) or writes.meets(other[1])
 
 
-def are_faster(found: Waves, chip: Chip) -> bool:
+def are_faster(found: Waves, options: Options) -> bool:
     """Do the waves take less time than the same jobs one after the other?"""
-    known = rates_of(chip)
+    chip = options.chip
+    timing = options.timing or timing_of(chip)
+    known = rates(timing, chip)
     items = [
         Item(Target.NN if start.job.convolution else Target.TP, "", "", start.work(chip), wave=(0, number))
         for number, wave in enumerate(found)
         for start in wave
     ]
     parts = [known.parts(item.work) for item in items]
-    return elapsed(items, parts, timing_of(chip).stall.value) < sum(part.seconds for part in parts)
+    return elapsed(items, parts, timing.stall.value) < sum(part.seconds for part in parts)
 
 
 def starts_of(jobs: Iterable[EncodedJob]) -> list[Start]:

@@ -3,7 +3,7 @@
 
 from hornito.cost.calibration import Calibration, Measured, calibrate
 from hornito.cost.columns import as_json, columns
-from hornito.cost.demand import Choices, Demand, Item, Target, choices_of, demand_of
+from hornito.cost.demand import Choices, Demand, Item, Target, TensorMemory, choices_of, demand_of
 from hornito.cost.difference import Difference, difference
 from hornito.cost.duration import Bound, Parts, Rates, duration, rates, rates_of
 from hornito.cost.estimate import Cost, Estimate, Range, estimate, total
@@ -27,6 +27,7 @@ __all__ = [
     "Range",
     "Rates",
     "Target",
+    "TensorMemory",
     "Tiling",
     "Work",
     "as_json",

@@ -5,6 +5,7 @@ The first columns are those of the per-layer report of ethos-u-vela, the rest th
 the NPU's clock: what each unit or memory is busy with the job, as if there were nothing else.
 """
 
+import dataclasses
 from typing import Any
 
 from hornito.cost.demand import Target
@@ -76,6 +77,8 @@ def as_json(estimate: Estimate) -> dict[str, Any]:
         "sram_bytes": work.cached,
         "peak_memory_bytes": estimate.peak_memory,
         "memory_bytes": dict(estimate.demand.memory),
+        "tensor_bytes": None if estimate.demand.tensors is None else dataclasses.asdict(estimate.demand.tensors),
+        "total_with_tensors_on_chip": None if estimate.on_chip is None else estimate.on_chip.as_json(),
         "utilisation_percent": 100 * estimate.utilisation,
         "energy_joules": None,
         "figures": {

@@ -57,14 +57,28 @@ class Item:
 
 
 @dataclass(frozen=True)
+class TensorMemory:
+    """Bytes for tensors: with memory of its own for each (``apart``), as they are ``placed``, and the most that live at
+    any one time (``least``), below which no placement can go."""
+
+    apart: int
+    placed: int
+    least: int
+
+
+@dataclass(frozen=True)
 class Demand:
     """All of an inference, or of a recording. ``memory``: bytes of the NPU's buffers by what they hold, all of which
-    live at the same time; ``estimated``: the chip's coefficient format is unproven, and their size a guess."""
+    live at the same time; ``estimated``: the chip's coefficient format is unproven, and their size a guess;
+    ``tensors``: what becomes of the tensors' memory, where that is known; ``on_chip``: the same items if tensors stayed
+    in on-chip memory between jobs, which nobody knows how to tell the chip; empty where that would bring nothing."""
 
     title: str
     items: tuple[Item, ...]
     memory: dict[str, int] = field(default_factory=dict)
     estimated: bool = False
+    tensors: TensorMemory | None = None
+    on_chip: tuple[Item, ...] = ()
 
 
 def choices_of(descriptor: NNDescriptor, chip: Chip, zrl_bits: int | None = None) -> Choices:

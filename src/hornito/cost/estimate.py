@@ -5,6 +5,7 @@ A range is what two thirds of the truth should lie in: every figure of the chip'
 own range, and what the total then does is added up in squares, as of figures that are wrong independently.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,6 +105,14 @@ class Estimate:
     def peak_memory(self) -> int:
         """Bytes of the NPU's buffers; none is given back or shared before the inference ends."""
         return sum(self.demand.memory.values())
+
+    @property
+    def on_chip(self) -> Range | None:
+        """The total if tensors stayed in on-chip memory between jobs, None where that would bring nothing."""
+        items = self.demand.on_chip
+        if not items:
+            return None
+        return estimate(dataclasses.replace(self.demand, items=items, on_chip=()), self.chip, self.timing).total
 
     def sensitivity(self, by: float = 0.3) -> dict[str, tuple[float, float]]:
         """The total in seconds with one figure ``by`` (a share) lower, and higher, the others as they are."""

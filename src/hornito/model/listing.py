@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any
 
 from hornito.model.graph import Graph, Operator, Quantization, Tensor
+from hornito.words import counted
 
 SHOWN = 5
 
@@ -84,11 +85,11 @@ def listing(graph: Graph) -> str:
     lines += [_tensor(tensor) for tensor in graph.tensors]
     lines += [
         "",
-        f"{len(graph.operators)} operators, {len(graph.tensors)} tensors, "
-        f"{constant} of {len(graph.source)} bytes are constants",
+        f"{counted(len(graph.operators), 'operator')}, {counted(len(graph.tensors), 'tensor')}, "
+        f"{constant} of {counted(len(graph.source), 'byte')} are constants",
     ]
     if graph.subgraphs > 1:
-        lines.append(f"{graph.subgraphs - 1} further subgraphs, which control flow calls")
+        lines.append(f"{counted(graph.subgraphs - 1, 'further subgraph')}, which control flow calls")
     return "\n".join(lines)
 
 

@@ -60,3 +60,10 @@ class Served(Protocol[F]):
     def tell(self, logged: Callable[[str], None] | None, dumped: Callable[[bytes], None] | None) -> None: ...
 
     def rearm(self) -> None: ...
+
+    @property
+    def unfinished(self) -> bool:
+        """There is something to do that can wait until nobody has called for some milliseconds."""
+
+    def rest(self) -> None:
+        """Do it."""

@@ -4,6 +4,7 @@
 import contextlib
 import logging
 import os
+import resource
 import select
 import shutil
 import signal
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from hornito.supervisor.served import Served
 
 _log = logging.getLogger(__name__)
+_DESCRIPTORS = 1 << 16
 _GRACE = 0.3  # seconds that the rest of a tree has to end after the program, before anybody speaks of it
+_PAUSE = 0.004  # seconds without a call, after which a device may do what it put off
 _SIGNALLED = 128  # a shell's status of a program that a signal killed
 
 
@@ -42,6 +45,7 @@ def run_program(
     adopt_orphans()
     try:
         launched = launch(command, None if picture is None else picture.root)
+        _take_more_descriptors()
         signals = HandOn()
         signals.start()
         try:
@@ -55,6 +59,15 @@ def run_program(
     finally:
         if picture is not None:
             shutil.rmtree(picture.root, ignore_errors=True)
+
+
+def _take_more_descriptors() -> None:
+    """What clients have many of (buffers that are looked at, fences) takes a descriptor here. The program keeps its own
+    limit: it was forked before."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 class _Tree:
@@ -71,6 +84,7 @@ class _Tree:
         self._status: int | None = None  # the program's, once it has ended
         self._alive = True
         self._speak_at: float | None = None
+        self._device = device
         self._poll = select.poll()
         self._handlers: dict[int, Callable[[], None]] = {
             launched.warden.fileno(): self._warden_speaks,
@@ -105,10 +119,12 @@ class _Tree:
         return self._status
 
     def _loop(self, listener: Listener) -> None:
+        device = self._device
         poll, receive, watched = self._poll.poll, listener.receive, listener.fd
         answer, waiting = self._answering.answerer(listener), self._answering.waiting.calls
         while self._alive:
-            for fd, event in poll(self._timeout() if waiting or self._speak_at is not None else None):
+            events = poll(self._timeout() if waiting or self._speak_at is not None or device.unfinished else None)
+            for fd, event in events:
                 if fd != watched:
                     self._handlers[fd]()
                 elif event & select.POLLIN:
@@ -121,12 +137,16 @@ class _Tree:
                 self._answering.make_again(listener)
             if self._speak_at is not None:
                 self._speak_of_the_rest()
+            if not events and device.unfinished:
+                device.rest()
 
     def _timeout(self) -> int | None:
         """In milliseconds, rounded up."""
         wait = self._answering.waiting.timeout()
         if self._speak_at is not None:
             wait = min(_GRACE if wait is None else wait, _GRACE)
+        if self._device.unfinished:
+            wait = min(_PAUSE if wait is None else wait, _PAUSE)
         return None if wait is None else int(wait * 1000) + 1
 
     def _warden_speaks(self) -> None:

@@ -4,7 +4,6 @@ asks of the virtual kernel."""
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,10 @@ if TYPE_CHECKING:
 SECONDS = 300.0  # that a command may take for one model
 _LONGEST = 160  # characters of a reason
 _NO_JOB = "it starts no job"
+_CALL = (
+    "import importlib, json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
+    "sys.exit(importlib.import_module(sys.argv.pop(1)).main(sys.argv[1:]))"
+)
 
 
 @dataclass(frozen=True)
@@ -121,18 +124,18 @@ class Command:
                 yield open_trace(_beside(path))
 
     def _run(self, models: Sequence[Path], trace: Path) -> None:
-        runner = [sys.executable, "-P", "-m", "hornito.trace.each_model", str(self.seconds)]
-        supervisor = [sys.executable, "-P", "-m", "hornito.cli.main", "exec", "--chip", self.chip.name]
-        done = subprocess.run(
-            [*supervisor, "--trace", str(trace), "--", *runner, *map(str, models), "--", *self.command],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
+        runner = [*_program("hornito.trace.each_model"), str(self.seconds), *map(str, models), "--", *self.command]
+        supervisor = [*_program("hornito.cli.main"), "exec", "--chip", self.chip.name, "--trace", str(trace)]
+        done = subprocess.run([*supervisor, "--", *runner], stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode:
             said = (done.stderr or done.stdout).strip().splitlines()
             raise DeviceError(said[-1].removeprefix("hornito: ") if said else f"exec ended with {done.returncode}")
+
+
+def _program(module: str) -> list[str]:
+    """A command that calls the module's ``main`` with our own paths, and leaves the environment as it is: the client's
+    Python may be another one."""
+    return [sys.executable, "-P", "-c", _CALL, json.dumps(sys.path), module]
 
 
 def _events(piece: Sequence[Event]) -> Callable[[Recording], Iterator[Event]]:

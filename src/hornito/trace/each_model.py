@@ -2,8 +2,8 @@
 """How does a command that takes one model see many, under one supervisor? This program runs it for each, and between
 two makes a call of its own on the render node, by which the recording can be cut into pieces.
 
-``python -m hornito.trace.each_model SECONDS MODEL... -- COMMAND...``: beside each model a file ``.status`` tells how
-the command ended. ``{model}`` in the command stands for the model's path; without it, that is the last argument.
+``main`` is given SECONDS MODEL... -- COMMAND...: beside each model a file ``.status`` tells how the command ended.
+``{model}`` in the command stands for the model's path; without it, that is the last argument.
 """
 
 import contextlib
@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,7 +67,3 @@ def _run(command: Sequence[str], seconds: float) -> dict[str, int | str]:
     text = said[-_TOLD:].decode(errors="replace").strip()
     last = text.splitlines()[-1] if text else ""
     return {"status": process.returncode, "said": f"it took more than {seconds:g} seconds" if late else last}
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -26,7 +26,7 @@ else:
     from backports import zstd
 
 MAGIC = b"\x8ahornito"  # no text file begins so
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FRAME = struct.Struct("<BBHII")  # kind, flags, zero, bytes that follow, bytes when unpacked
 CHECKSUM = struct.Struct("<I")
 LARGEST = 2 << 20  # of a frame, unpacked
@@ -68,18 +68,24 @@ _KINDS = {cls: kind for kind, cls in _CLASSES.items()}
 T = TypeVar("T")
 
 
-def frame(kind: Kind, payload: bytes, pack: bool = True) -> bytes:
-    """A frame of any kind; if ``pack``, compressed where that helps. Raises BadInput for one that is too large to be
-    read again."""
-    if len(payload) > LARGEST:
-        raise BadInput(f"a record of {len(payload)} bytes; a recording has records of up to {LARGEST}")
-    stored, flags = payload, 0
-    if pack and len(payload) >= _SMALLEST_TO_COMPRESS:
-        packed = zstd.compress(payload, options=_PACKING)
-        if len(packed) < len(payload):
-            stored, flags = packed, _COMPRESSED
-    head = FRAME.pack(kind, flags, 0, len(stored), len(payload))
-    return head + stored + CHECKSUM.pack(zlib.crc32(stored, zlib.crc32(head)))
+def frame(kind: Kind, payload: bytes) -> bytes:
+    """A frame of any kind, compressed where that helps. Raises BadInput for one that is too large to be read again."""
+    return b"".join(_parts(kind, [payload], pack=True))
+
+
+def _parts(kind: Kind, payload: list[bytes | memoryview], pack: bool) -> list[bytes | memoryview]:
+    """A frame, in parts of which none is copied if nothing is packed."""
+    size = stored = sum(map(len, payload))
+    flags = 0
+    if size > LARGEST:
+        raise BadInput(f"a record of {size} bytes; a recording has records of up to {LARGEST}")
+    if pack and size >= _SMALLEST_TO_COMPRESS:
+        packed = zstd.compress(payload[0] if len(payload) == 1 else b"".join(payload), options=_PACKING)
+        if len(packed) < size:
+            payload, stored, flags = [packed], len(packed), _COMPRESSED
+    head = FRAME.pack(kind, flags, 0, stored, size)
+    checksum = functools.reduce(lambda so_far, part: zlib.crc32(part, so_far), payload, zlib.crc32(head))
+    return [head, *payload, CHECKSUM.pack(checksum)]
 
 
 def check_head(head: bytes) -> int:
@@ -107,11 +113,11 @@ def unpack(head: bytes, stored: bytes, checksum: bytes) -> tuple[int, bytes]:
     return kind, payload
 
 
-def content_frame(name: Digest, content: bytes, pack: bool = True) -> bytes:
-    """A frame that keeps a content."""
+def content_frame(name: Digest, content: bytes | memoryview, pack: bool = True) -> list[bytes | memoryview]:
+    """A frame that keeps a content, in parts; compressed where that helps, if ``pack`` is set."""
     if len(content) > CHUNK:
         raise BadInput(f"a content of {len(content)} bytes; one piece has up to {CHUNK}")
-    return frame(Kind.CONTENT, name + content, pack)
+    return _parts(Kind.CONTENT, [name, content], pack)
 
 
 def split_content(payload: bytes) -> tuple[Digest, bytes]:

@@ -9,19 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from hornito.trace.relations import WORD_BITS, Fit, Kind, Relation, whole_log2
+from hornito.trace.infer_pieces import pieces
+from hornito.trace.relations import WORD_BITS, Fit, Kind, Points, Relation, is_whole, plainest, whole_log2
 
 _LEAST_FOR_BITS = 4  # values of the parameter before bits are taken for a field of their own
 _LEAST_STEPS = 4  # values of a field before its steps are taken for those of a logarithm
-
-Points = Sequence[tuple[Fraction, int]]  # the parameter and a value, ascending
 
 
 def relate(parameters: Sequence[Fraction], values: Sequence[int | None], width: int = WORD_BITS) -> Relation | None:
     """How the values follow the parameter; None if they don't change. Equal parameters must have equal values, else
     the values depend on more than it: DEPENDS."""
-    from hornito.trace.infer_pieces import pieces
-
     points = distinct(parameters, values)
     if points is None:
         return Relation(Kind.DEPENDS)
@@ -58,8 +55,9 @@ def relate_checked(
     suggested = ours if ours.is_claimed else ours.fit.relation if ours.fit is not None else None
     if suggested is None:
         return whole
-    breaks = next(p for p, v in zip(parameters, values, strict=True) if v is not None and suggested.at(p) != v)
-    return replace(whole, fit=Fit(suggested, (breaks,)))
+    seen = ((p, v) for p, v in zip(parameters, values, strict=True) if v is not None)
+    breaks = next((p for p, v in seen if suggested.at(p) != v), None)
+    return ours if breaks is None else replace(whole, fit=Fit(suggested, (breaks,)))
 
 
 def guess(parameters: Sequence[Fraction], values: Sequence[int | None]) -> Relation | None:
@@ -121,11 +119,6 @@ def _simple(points: Points, width: int) -> Relation | None:
         lambda: _modular(points, width),
     )
     return next((found for find in candidates if (found := find()) is not None), None)
-
-
-def is_whole(points: Points) -> bool:
-    """Are all parameters whole numbers?"""
-    return all(p.denominator == 1 for p, _ in points)
 
 
 def affine(points: Points, width: int | None = None) -> Relation | None:
@@ -194,25 +187,13 @@ def _rounded_logarithm(points: Points, width: int) -> Relation | None:
             above = p / Fraction(2) ** (step if rounding == "floor" else step - 1)
             low, high = max(low, above / 2), above if high is None else min(high, above)
             steps.append(v0 + slope * step)
-        unit = None if len(steps) < len(points) or high is None else _between(low, high, rounding)
+        unit = None if len(steps) < len(points) or high is None or low >= high else plainest(low, high)
         if unit is None:
             continue
         wraps = any(step != v for step, (_, v) in zip(steps, points, strict=True))
         found = (Fraction(slope), Fraction(v0), unit)
         return Relation(Kind.LOGARITHM, found, len(points) - 3, width if wraps else None, rounding)
     return None
-
-
-def _between(low: Fraction, high: Fraction, rounding: str) -> Fraction | None:
-    """The number of fewest digits above ``low`` and up to ``high`` ("floor"), or from ``low`` on and below ``high``."""
-    if not low < high:
-        return None
-    for digits in range(1, 12):
-        for start in (high, low, (low + high) / 2):
-            found = Fraction(f"{float(start):.{digits}g}")
-            if low < found < high or found == (high if rounding == "floor" else low):
-                return found
-    return high if rounding == "floor" else low
 
 
 def _power(points: Points) -> Relation | None:

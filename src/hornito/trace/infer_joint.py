@@ -33,8 +33,8 @@ def relate_joint(parameters: Sequence[Pair], values: Sequence[int | None], width
     suggested = _joint(ours)
     if suggested is None:
         return Relation(Kind.DEPENDS)
-    breaks = next(p for p, v in everything if suggested.at(*p) != v)
-    return Relation(Kind.DEPENDS, fit=Fit(suggested, breaks))
+    breaks = next((p for p, v in everything if suggested.at(*p) != v), None)
+    return suggested if breaks is None else Relation(Kind.DEPENDS, fit=Fit(suggested, breaks))
 
 
 def _along(relation: Relation, axis: int) -> Relation:

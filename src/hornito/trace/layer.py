@@ -18,7 +18,7 @@ from hornito.model.graph import Activation
 _MOST_VALUES = 256
 _MOST_ELEMENTS = 1 << 26  # of a tensor
 _MOST_CHECKED = 1 << 20  # elements of a tensor, for a value that nobody asked for
-_MOST_CHECKED_MACS = 1 << 25
+_MOST_CHECKED_MACS = 1 << 27
 _MOST_INSIDE = 4
 
 # Whole numbers from one to another; scales, which have the same bounds, are not among them.
@@ -30,6 +30,7 @@ _BOUNDS = {
 }
 _SCALES = ("input_scale", "weight_scale", "output_scale")
 _LEAST_SCALE, _LARGEST_SCALE = 1e-9, 1e9
+_FAR = (70, 135, 300, 1030)  # where fields of six, seven, eight and ten bits are full, and a bit more
 # Of a scale's checks: how far beyond the last one asked for, and between two. No powers of two: what holds for those
 # alone is not to pass.
 _BEYOND_SCALE = (Fraction(13, 10), Fraction(37, 10), Fraction(29), Fraction(211))
@@ -161,7 +162,8 @@ def _whole(name: str, values: Sequence[int]) -> Iterator[Fraction]:
     low, high = min(values), max(values)
     gaps = sorted(set(range(low, high)) - set(values))
     inside = [gaps[at * len(gaps) // _MOST_INSIDE] for at in range(_MOST_INSIDE)] if gaps else []
-    outside = [low - 1, low // 2, high + 1, 2 * high + 1, 4 * high + 2, 8 * high + 3, 24 * high + 1]
+    beyond = (high + 1, 2 * high + 1, 4 * high + 2, 8 * high + 3, 24 * high + 1, *_FAR)
+    outside = [low - 1, low // 2, *(value for value in beyond if value > high)]
     if bounds[1] < 256:  # few enough to try the ends of what there is
         outside += bounds
     return (Fraction(value) for value in (*inside, *outside) if bounds[0] <= value <= bounds[1])

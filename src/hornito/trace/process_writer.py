@@ -7,7 +7,6 @@ is written even if this process is killed at once. That process only gets what p
 
 import contextlib
 import fcntl
-import io
 import json
 import os
 import pickle
@@ -34,6 +33,7 @@ _PROGRAM = (
 )
 _ROOM = 2 * (WAITING + MOST_KEPT)  # addresses, of which only those that are used take memory
 PLACE = struct.Struct("=QIQ")  # where an event lies, its bytes, and those of all that is kept for it
+LENGTH = struct.Struct("=I")  # of what is told of new snapshots, before the event itself
 COUNT = struct.Struct("=Q")  # of events that need their memory no more
 _PIPE_BYTES = 1 << 20
 _FEW = 16  # events that wait before anybody looks how far the other process is
@@ -106,6 +106,11 @@ class ProcessWriter:
                 select.select([self._counts], [], [])
                 self._look_how_far()
             self._send(build)
+
+    def keep_to(self, processors: set[int]) -> None:
+        """Let the other process run on these processors alone."""
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(self.pid, processors)
 
     def close(self) -> None:
         """Wait until all is written. Raises BadInput if it could not be."""
@@ -198,12 +203,6 @@ class _Number:
         self._free.append(self.value)
 
 
-# What the other process gets in place of a snapshot, and what it makes of that.
-def known_snapshot(number: int) -> Snapshot:
-    """The snapshot of that number: ``Received`` has it."""
-    raise AssertionError(f"snapshot {number} is known in the other process alone")
-
-
 class _Sent:
     """What the other process knows already: pieces by their place in the arena, snapshots by number.
 
@@ -213,32 +212,31 @@ class _Sent:
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
         self._numbers = _Numbers()
-        self._new: list[tuple[int, list[int | tuple[int, int, int]]]] = []
-        self._copies: list[Copy] = []
 
     def message(self, what: Any) -> tuple[bytes, list[Copy]]:
         """The message, and the copies that must stay until it is done with."""
-        self._new, self._copies = [], []
-        buffer = io.BytesIO()
-        pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL)
-        pickler.dispatch_table = {Snapshot: self._reduce}
-        pickler.dump(what)
-        message = pickle.dumps((self._new, buffer.getvalue()), pickle.HIGHEST_PROTOCOL)
-        return message, self._copies
+        copies: list[Copy] = []
+        new = [
+            (self._mark(snapshot), [self._place(piece, copies) for piece in snapshot.pieces])
+            for snapshot in getattr(what, "snapshots", ())
+            if snapshot.mark is None
+        ]
+        head = pickle.dumps(new, pickle.HIGHEST_PROTOCOL) if new else b""
+        return LENGTH.pack(len(head)) + head + pickle.dumps(what, pickle.HIGHEST_PROTOCOL), copies
 
-    def _reduce(self, snapshot: Snapshot) -> tuple[Any, tuple[int]]:
-        if snapshot.mark is None:
-            snapshot.mark = number = self._numbers.take()
-            self._new.append((number.value, [self._place(piece) for piece in snapshot.pieces]))
-        return known_snapshot, (snapshot.mark.value,)
+    def _mark(self, snapshot: Snapshot) -> int:
+        number = self._numbers.take()
+        snapshot.mark = number
+        return number.value
 
-    def _place(self, piece: Piece) -> int | tuple[int, int, int]:
-        """Where a piece's content lies; with its offset and length if the other process does not know it yet."""
+    def _place(self, piece: Piece, copies: list[Copy]) -> int | tuple[int, int, int]:
+        """Where a piece's content lies; with its offset and length if the other process does not know it yet: then
+        that is among ``copies``."""
         if piece.content is None:  # told before
             assert isinstance(piece.mark, Block)
             return piece.mark.offset
         content = piece.content
         block = content if isinstance(content, Block) else self._arena.put(bytes(content.view()))
-        self._copies.append(block)
+        copies.append(block)
         piece.mark, piece.content = block, None
         return block.offset, piece.offset, block.length

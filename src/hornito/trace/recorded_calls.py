@@ -20,7 +20,7 @@ from hornito.virtual.etnaviv.caller import FileIdentity
 from hornito.virtual.etnaviv.fences import Pending
 
 F = TypeVar("F", bound=ServedFile)
-_SWITCH = 0.0005  # seconds that a thread may keep the others from answering a call
+_SWITCH = 0.0001  # seconds that a thread may keep the others from answering a call
 
 
 @contextlib.contextmanager
@@ -72,13 +72,21 @@ class RecordedCalls(Generic[F]):
 
     def call(self, file: F, request: int, arg: int, caller: ServedCaller) -> None:
         call = self._recorder.enter(caller, request, arg)
-        with self._returning(call, file.number):
+        try:
             self._served.call(file, request, arg, call)
+        except BaseException as error:
+            self._failed(call, file.number, error)
+            raise
+        self._recorder.leave(call, space=file.number)
 
     def sync_call(self, identity: FileIdentity, request: int, arg: int, caller: ServedCaller) -> None:
         call = self._recorder.enter(caller, request, arg)
-        with self._returning(call, 0):
+        try:
             self._served.sync_call(identity, request, arg, call)
+        except BaseException as error:
+            self._failed(call, 0, error)
+            raise
+        self._recorder.leave(call)
 
     def tell(self, logged: Callable[[str], None] | None, dumped: Callable[[bytes], None] | None) -> None:
         def both(line: str) -> None:
@@ -88,22 +96,21 @@ class RecordedCalls(Generic[F]):
 
         self._served.tell(both, dumped)
 
+    @property
+    def unfinished(self) -> bool:
+        return self._recorder.unfinished or self._served.unfinished
+
+    def rest(self) -> None:
+        self._recorder.rest()
+        self._served.rest()
+
     def rearm(self) -> None:
         self._served.rearm()
 
-    @contextlib.contextmanager
-    def _returning(self, call: WatchedCall, space: int) -> Iterator[None]:
-        try:
-            yield
-        except Pending:
-            raise
-        except PassOn:
+    def _failed(self, call: WatchedCall, space: int, error: BaseException) -> None:
+        if isinstance(error, PassOn):
             self._recorder.leave(call, space=space, unseen=True)
-            raise
-        except OSError as error:
+        elif isinstance(error, OSError):
             self._recorder.leave(call, error.errno or errno.EIO, space=space)
-            raise
-        except BaseException:  # its caller has gone
+        elif not isinstance(error, Pending):  # its caller has gone
             self._recorder.leave(call, errno.EINTR, space=space)
-            raise
-        self._recorder.leave(call, space=space)

@@ -2,16 +2,17 @@
 """How are a virtual device's jobs recorded? By a look at the buffers when a job is about to run and when it has ended,
 before anybody is told; in the device's own thread.
 
-What need not hold anybody up is looked at while the job runs, if its table says that it only reads it; and after its
-end was told, if no client can see it.
+What need not hold anybody up is looked at while the job runs, if its table says that it only reads it; and, if no
+client can see it, after its end was told: beside the next job, or when nobody has called for some time.
 """
 
 import errno
 import threading
 
 from hornito.supervisor.served import ServedCaller
+from hornito.trace.assembly import Begun, Ended, Placed
 from hornito.trace.recorded_calls import RecordedCalls
-from hornito.trace.recorder import Begun, Ended, Placed, Recorder, writes
+from hornito.trace.recorder import Recorder, Until, never, writes
 from hornito.trace.snapshots import FileMemory, Snapshot, Snapshots
 from hornito.uapi.etnaviv import GEM_INFO
 from hornito.uapi.sync_file import SIGNALLED
@@ -23,97 +24,132 @@ from hornito.virtual.etnaviv.scheduler import Job
 _KILLED = -errno.ECANCELED
 
 
+class _Ended:
+    """A job that has ended: its fence, when that was, its status. ``after`` is what it left in buffers, by their
+    numbers in its table; ``unseen`` are those that are yet to be looked at, which no client can see."""
+
+    def __init__(self, device: "RecordedDevice", job: Job, time: int) -> None:
+        self.after: dict[int, Snapshot | None] = {}
+        self.unseen: dict[int, Buffer] = {}
+        self._device = device
+        self._time = time
+        self._status = SIGNALLED if job.error is None else _KILLED
+        self._job = job
+
+    def look(self, until: Until) -> Ended | None:
+        """As ``Ending.look``."""
+        with self._device.looking:
+            while self.unseen:
+                number, buffer = self.unseen.popitem()
+                self.after[number] = self._device.now_in(buffer)
+                if self.unseen and until():
+                    return None
+            self._device.ended_unseen.discard(self)
+        after = {number: snapshot for number, snapshot in self.after.items() if snapshot is not None}
+        return Ended(self._time, self._status, after, _times(self._job))
+
+    def look_at(self, buffers: set[Buffer]) -> None:
+        """Somebody is about to write these. ``looking`` is held."""
+        for number in [number for number, buffer in self.unseen.items() if buffer in buffers]:
+            self.after[number] = self._device.now_in(self.unseen.pop(number))
+
+
 class RecordedDevice(RecordedCalls[OpenFile]):
     """A ``Served`` device (hornito.supervisor.served) that is ``device``, with all that goes in and out recorded."""
 
     def __init__(self, device: VirtualDevice, recorder: Recorder) -> None:
         super().__init__(device, recorder)
+        self.looking = threading.RLock()
+        self.ended_unseen: set[_Ended] = set()
         self._fd = device.pool.fd
         self._snapshots = Snapshots(recorder.copies)
         self._known: set[int] = set()  # offsets of buffers that no job has written since the last look
         self._job: Job | None = None  # one that has not begun to run
         self._before: dict[int, Snapshot | None] = {}  # of that, by numbers in its table
-        self._after: dict[int, Snapshot | None] = {}  # of the job that has ended
-        self._unseen: dict[int, Buffer] = {}  # what it wrote and no client can see
-        self._at_rest = threading.Event()  # nothing is unseen
-        self._at_rest.set()
-        self._time = 0  # of its end
         device.watch(self)
 
     def call(self, file: OpenFile, request: int, arg: int, caller: ServedCaller) -> None:
         super().call(file, request, arg, caller)
         if request & 0xFF == GEM_INFO.nr:  # its answer lets the client see a buffer
-            self._at_rest.wait()
+            self._look_at_unseen()
 
     # A ``JobWatcher``.
 
-    def begins(self, job: Job) -> None:
-        for request in job.requests:  # the kernel writes there
-            self._known.discard(request.buffer.offset)
-        self._job = job
-        self._before = {
-            number: self._look(use.buffer)
-            for number, use in enumerate(job.uses)
-            if writes(job.flags[number]) and self._unchanged(use.buffer) is None
-        }
+    def keep_to(self, processors: set[int]) -> None:
+        self._recorder.keep_to(processors)
 
-    def runs(self, job: Job) -> None:
-        self._job = None
-        placed: list[Placed] = []
-        for number, use in enumerate(job.uses):
-            before = self._before[number] if number in self._before else self._now(use.buffer)
-            placed.append(Placed(use.va, use.buffer.size, before))
+    def begins(self, job: Job) -> None:
+        written = [(number, use.buffer) for number, use in enumerate(job.uses) if writes(job.flags[number])]
+        with self.looking:
+            if self.ended_unseen:
+                buffers = {buffer for _, buffer in written}
+                for ended in self.ended_unseen:
+                    ended.look_at(buffers)
+            for request in job.requests:  # the kernel writes there
+                self._known.discard(request.buffer.offset)
+            self._before = {number: self.now_in(buffer) for number, buffer in written}
+            self._job = job
+
+    def runs(self, job: Job, hurry: Until = never) -> None:
+        before = self._before
+        with self.looking:
+            self._job = None
+            placed = [
+                Placed(use.va, use.buffer.size, before[number] if number in before else self.now_in(use.buffer))
+                for number, use in enumerate(job.uses)
+            ]
         self._recorder.begun(job.fence.number, Begun(job.stream.tobytes(), tuple(placed)))
+        self._recorder.rest(hurry)
 
     def ended(self, job: Job) -> None:
         if self._job is job:  # it came to nothing
             self.runs(job)
-        self._time = self._recorder.now()
-        self._after = {}
-        self._unseen.clear()
-        if job.timeline is None:
-            return
-        self._note_written(job)
-        self._at_rest.clear()
-        for number, use in enumerate(job.uses):
-            if writes(job.flags[number]):
-                if use.buffer.shown:
-                    self._after[number] = self._look(use.buffer)
-                else:
-                    self._unseen[number] = use.buffer
-
-    def told(self, job: Job) -> None:
-        try:
-            self._after.update((number, self._now(buffer)) for number, buffer in self._unseen.items())
-        finally:
-            self._at_rest.set()
-        after = {number: snapshot for number, snapshot in self._after.items() if snapshot is not None}
-        status = SIGNALLED if job.error is None else _KILLED
-        self._recorder.ended(job.fence.number, Ended(self._time, status, after, _times(job)))
+        with self.looking:
+            ended = _Ended(self, job, self._recorder.now())
+            if job.timeline is not None:
+                self._note_written(job)
+                for number, use in enumerate(job.uses):
+                    if not writes(job.flags[number]):
+                        continue
+                    if use.buffer.shown:
+                        ended.after[number] = self._look(use.buffer)
+                    else:
+                        ended.unseen[number] = use.buffer
+            if ended.unseen:
+                self.ended_unseen.add(ended)
+            self._recorder.ends(job.fence.number, ended)
 
     def freed(self, buffer: Buffer) -> None:
-        self._known.discard(buffer.offset)
-        self._snapshots.forget(self._memory(buffer))
+        with self.looking:
+            self._look_at_unseen()
+            self._known.discard(buffer.offset)
+            self._snapshots.forget(self._memory(buffer))
+
+    def _look_at_unseen(self) -> None:
+        with self.looking:
+            for ended in list(self.ended_unseen):
+                ended.look(never)
 
     def _note_written(self, job: Job) -> None:
         """What the job may have written is not known any more."""
-        written = job.written
+        written, known = job.written, self._known
+        if written is None:
+            known.clear()
+            return
+        found = 0
         for use in job.uses:
-            if written is None or use.va in written:
-                self._known.discard(use.buffer.offset)
-        if written is None or not written.issubset(use.va for use in job.uses):  # other buffers of its space
-            self._known.clear()
+            if use.va in written:
+                known.discard(use.buffer.offset)
+                found += 1
+        if found < len(written):  # there are other buffers in its space
+            known.clear()
 
-    def _now(self, buffer: Buffer) -> Snapshot | None:
-        """What it holds; None: nobody knows."""
-        return self._unchanged(buffer) or self._look(buffer)
+    def now_in(self, buffer: Buffer) -> Snapshot | None:
+        """What it holds; None: nobody knows.
 
-    def _unchanged(self, buffer: Buffer) -> Snapshot | None:
-        """What it held at the last look, if nobody can have changed it: no client was ever told where it lies, and no
-        job has written it."""
-        if buffer.shown or buffer.offset not in self._known:
-            return None
-        return self._snapshots.last(self._memory(buffer))
+        That is what it held at the last look, if no client was ever told where it lies, and no job has written it."""
+        known = not buffer.shown and buffer.offset in self._known
+        return (self._snapshots.last(buffer.offset) if known else None) or self._look(buffer)
 
     def _look(self, buffer: Buffer) -> Snapshot | None:
         try:

@@ -11,8 +11,9 @@ from hornito.supervisor.relay.buffers import Buffer
 from hornito.supervisor.relay.device import RelayedDevice
 from hornito.supervisor.relay.files import RelayedFile
 from hornito.supervisor.relay.jobs import RelayedJob, Use
+from hornito.trace.assembly import Begun, Ended, Placed
 from hornito.trace.recorded_calls import RecordedCalls, recording
-from hornito.trace.recorder import Begun, Ended, Placed, Recorder, writes
+from hornito.trace.recorder import Recorder, writes
 from hornito.trace.records import WHOLE_SUBMIT
 from hornito.trace.snapshots import Snapshot, Snapshots
 

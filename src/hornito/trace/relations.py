@@ -8,6 +8,8 @@ from fractions import Fraction
 
 WORD_BITS = 32
 
+Points = Sequence[tuple[Fraction, int]]  # the parameter and a value, ascending
+
 
 class Kind(enum.StrEnum):
     """How a value follows a parameter p."""
@@ -20,6 +22,7 @@ class Kind(enum.StrEnum):
     CEILING = "ceiling"  # a * ceil((p + b) / c) + d
     MINIMUM = "minimum"  # min(a * p + b, c)
     MAXIMUM = "maximum"  # max(a * p + b, c)
+    MANTISSA = "mantissa"  # c bits behind the leading one of a * p ** b
     DEPENDS = "depends, no simple relation"
 
 
@@ -87,6 +90,9 @@ class Relation:
                 found = min(c[0] * p + c[1], c[2])
             case Kind.MAXIMUM:
                 found = max(c[0] * p + c[1], c[2])
+            case Kind.MANTISSA:
+                number = c[0] * p ** int(c[1])
+                found = Fraction((number / Fraction(2) ** whole_log2(number) - 1) * 2 ** int(c[2]) // 1)
         return found if found is None or self.width is None else found % (1 << self.width)
 
 
@@ -118,6 +124,21 @@ def whole_log2(value: Fraction, up: bool = False) -> int:
     found = value.numerator.bit_length() - value.denominator.bit_length()
     found -= value < Fraction(2) ** found
     return found + (up and value != Fraction(2) ** found)
+
+
+def is_whole(points: Points) -> bool:
+    """Are all parameters whole numbers?"""
+    return all(p.denominator == 1 for p, _ in points)
+
+
+def plainest(low: Fraction, high: Fraction) -> Fraction:
+    """The number of fewest digits between two."""
+    for digits in range(1, 16):
+        for start in (high, low, (low + high) / 2):
+            found = Fraction(f"{float(start):.{digits}g}")
+            if low < found < high:
+                return found
+    return (low + high) / 2
 
 
 def _product(parameters: Sequence[Fraction], powers: Sequence[int]) -> Fraction:
@@ -173,6 +194,12 @@ def _extreme_text(relation: Relation, name: str) -> str:
     return f"{word}({_sum((a, name), (b, ''))}, {c})"
 
 
+def _mantissa_text(relation: Relation, name: str) -> str:
+    factor, power, bits = relation.coefficients
+    number = f"{float(factor):g} {'*' if power == 1 else '/'} {name}"
+    return f"the mantissa of {number} ({bits} bits)"
+
+
 def _depends_text(relation: Relation, *names: str) -> str:
     return relation.kind.value
 
@@ -186,6 +213,7 @@ _FORMULAS: dict[Kind, Callable[..., str]] = {
     Kind.CEILING: _ceiling_text,
     Kind.MINIMUM: _extreme_text,
     Kind.MAXIMUM: _extreme_text,
+    Kind.MANTISSA: _mantissa_text,
     Kind.DEPENDS: _depends_text,
 }
 

@@ -12,6 +12,7 @@ from typing import Any
 from hornito.trace.calls import arguments, changes, name_of, text_of, texts
 from hornito.trace.records import WHOLE_SUBMIT, Call, Done, Event, JobTime, Message, Recording, Submit
 from hornito.trace.selection import Selection
+from hornito.words import counted
 
 
 class Style(enum.Enum):
@@ -64,8 +65,8 @@ def _event(recording: Recording, event: Event) -> Shown:
         return Shown(text_of(event, texts(event, recording.more)), Style.CALL)
     if isinstance(event, Done):
         what = "done" if event.status > 0 else f"killed ({event.status})"
-        size = sum(extent.length for written in event.written for extent in written.after)
-        return Shown(f"{event.time / 1e9:12.6f} submit {event.submit} {what}, {size} bytes written", Style.CALL)
+        written = counted(sum(extent.length for one in event.written for extent in one.after), "byte")
+        return Shown(f"{event.time / 1e9:12.6f} submit {event.submit} {what}, {written} written", Style.CALL)
     if isinstance(event, JobTime) and event.job == WHOLE_SUBMIT:
         return Shown(f"submit {event.submit}: {event.duration / 1e6:.3f} ms until its fence", Style.NOTE)
     if isinstance(event, JobTime):
@@ -78,7 +79,7 @@ def _event(recording: Recording, event: Event) -> Shown:
 def _submit(recording: Recording, submit: Submit, options: Options) -> Iterator[Shown]:
     call = "" if submit.call is None else f", call {submit.call}, fence {submit.fence}"
     title = f"; {submit.title}" if submit.title else ""
-    size = f"{submit.stream_bytes // 4} words, {len(submit.buffers)} buffers"
+    size = f"{counted(submit.stream_bytes // 4, 'word')}, {counted(len(submit.buffers), 'buffer')}"
     yield Shown(f"submit {submit.number}: {size}{call}{title}", Style.HEADING)
     if options.streams:
         from hornito.trace.show_submit import submit_lines

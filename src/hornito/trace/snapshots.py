@@ -7,6 +7,7 @@ nothing that it says or does not say is relied on. To compare is many times fast
 
 import ctypes
 import mmap
+import resource
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,12 +18,12 @@ from hornito.trace.copies import Copies, Copy, OwnCopies
 from hornito.trace.records import Digest, Extent
 from hornito.trace.writer import Keeper
 
-PIECE = 1 << 18  # bytes: what changes is kept in pieces of this size
+PIECE = 1 << 19  # bytes: what changes is kept in pieces of this size
 MOST_KEPT = 512 << 20  # bytes of buffers whose last state is remembered
 
 _ZEROS = np.zeros(PIECE, np.uint8)
 _ZEROS_AT = int(_ZEROS.ctypes.data)
-# PyDLL keeps Python's lock: to let go of it for each piece costs more than the comparison.
+# PyDLL keeps Python's lock: to let go of it for each piece, and to wait for it again, costs more than the comparison.
 _compare = ctypes.PyDLL(None).memcmp
 _compare.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 _compare.restype = ctypes.c_int
@@ -94,7 +95,9 @@ class Piece:
     def extent(self, keeper: Keeper) -> Extent | None:
         """Keep it; None if it is all zeros."""
         if self.content is not None:
-            content = bytes(self.content.view()).rstrip(b"\0")
+            content = self.content.view()
+            if not content[-1]:
+                content = memoryview(bytes(content).rstrip(b"\0"))
             self._name = keeper.whole(content) if content else b""
             self._length = len(content)
             self.content = None
@@ -109,12 +112,21 @@ class Snapshot:
     mark: Any = field(default=None, init=False)
     _extents: tuple[Extent, ...] | None = field(default=None, init=False)
 
+    def __reduce__(self) -> tuple[Any, tuple[int]]:
+        """Who gets it pickled gets its mark's number, and must know it by that."""
+        return known, (self.mark.value,)
+
     def extents(self, keeper: Keeper) -> tuple[Extent, ...]:
         """Keep its contents, and name them."""
         if self._extents is None:
             found = (piece.extent(keeper) for piece in self.pieces)
             self._extents = tuple(extent for extent in found if extent is not None)
         return self._extents
+
+
+def known(number: int) -> Snapshot:
+    """The snapshot of that number, where one was pickled: whoever unpickles it puts something else in this place."""
+    raise AssertionError(f"snapshot {number} is known elsewhere")
 
 
 class _Watched:
@@ -160,6 +172,7 @@ class Snapshots:
         self._copies = copies or OwnCopies()
         self._watched: dict[Hashable, _Watched] = {}  # the one looked at last is the last
         self._bytes = 0
+        self._most = max(2, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)  # a mapping holds a descriptor
 
     def take(self, memory: Memory) -> Snapshot:
         """What it holds now. Raises OSError where it can't be mapped, or there is no room for a copy."""
@@ -169,17 +182,14 @@ class Snapshots:
             watched = _Watched(memory, self._copies)
             self._bytes += watched.size
         self._watched[identity] = watched
-        while self._bytes > MOST_KEPT and len(self._watched) > 1:
+        while (self._bytes > MOST_KEPT or len(self._watched) > self._most) and len(self._watched) > 1:
             self._bytes -= self._watched.pop(next(iter(self._watched))).size
         return watched.look()
 
-    def last(self, memory: Memory) -> Snapshot | None:
-        """What it held at the last look; None if it was not looked at, or that was long ago."""
-        watched = self._watched.pop(memory.identity, None)
-        if watched is None:
-            return None
-        self._watched[memory.identity] = watched
-        return watched.snapshot
+    def last(self, identity: Hashable) -> Snapshot | None:
+        """What the buffer of that identity held at the last look; None if that is not known any more."""
+        watched = self._watched.get(identity)
+        return None if watched is None else watched.snapshot
 
     def forget(self, memory: Memory) -> None:
         """Nobody will look at it again: let go of it."""

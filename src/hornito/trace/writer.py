@@ -36,7 +36,7 @@ Build = Callable[["Keeper"], Event | tuple[Event, ...]]
 class Keeper:
     """Keeps contents, each once. ``pack``: new ones are compressed."""
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
+    def __init__(self, write: "Callable[[list[bytes | memoryview]], None]") -> None:
         self.pack = True
         self._write = write
         self._known: set[Digest] = set()
@@ -47,9 +47,9 @@ class Keeper:
 
     def whole(self, content: bytes | bytearray | memoryview) -> Digest:
         """Keep memory of at most CHUNK bytes as it is, and give its name; of longer memory the first CHUNK bytes."""
-        return self._keep(bytes(memoryview(content)[:CHUNK]))
+        return self._keep(memoryview(content)[:CHUNK])
 
-    def _keep(self, piece: bytes) -> Digest:
+    def _keep(self, piece: bytes | memoryview) -> Digest:
         name = digest(piece)
         if name not in self._known:
             self._write(content_frame(name, piece, self.pack))
@@ -75,7 +75,7 @@ class TraceWriter:
             raise BadInput(f"{path}: can't be written ({error.strerror}); name a place that can") from error
         self.keeper = Keeper(self._write)
         try:
-            self._write(MAGIC + header_frame(header))
+            self._write([MAGIC, header_frame(header)])
         except BadInput:
             os.close(self._file)
             raise
@@ -100,6 +100,9 @@ class TraceWriter:
                 self._failure = BadInput(f"{self._path}: recording stopped ({type(error).__name__}: {error})")
                 raise self._failure from error
 
+    def keep_to(self, processors: set[int]) -> None:
+        """Who calls does the work, wherever that is."""
+
     def close(self) -> None:
         """Write the end record. Raises BadInput if not all could be written."""
         with self._lock:
@@ -109,7 +112,7 @@ class TraceWriter:
             try:
                 if self._failure is not None:
                     raise self._failure
-                self._write(frame(Kind.END, b""))
+                self._write([frame(Kind.END, b"")])
             finally:
                 os.close(self._file)
 
@@ -130,18 +133,21 @@ class TraceWriter:
 
     def _write_one(self, build: Build) -> None:
         made = build(self.keeper)
-        self._write(b"".join(map(_frame, made if isinstance(made, tuple) else (made,))))
+        self._write([_frame(event) for event in (made if isinstance(made, tuple) else (made,))])
 
-    def _write(self, content: bytes) -> None:
-        """Whole records at a time: another process may read the file as it grows."""
-        view = memoryview(content)
-        while view:
+    def _write(self, parts: list[bytes | memoryview]) -> None:
+        """A whole record at a time: another process may read the file as it grows."""
+        while parts:
             try:
-                view = view[os.write(self._file, view) :]
+                done = os.writev(self._file, parts)
             except OSError as error:
                 raise BadInput(
                     f"{self._path}: can't be written ({error.strerror}); the recording ends there"
                 ) from error
+            while parts and done >= len(parts[0]):
+                done -= len(parts.pop(0))
+            if done:
+                parts[0] = memoryview(parts[0])[done:]
 
 
 def _frame(event: Event) -> bytes:

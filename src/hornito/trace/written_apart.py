@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hornito.errors import BadInput
-from hornito.trace.process_writer import COUNT, PLACE, known_snapshot
-from hornito.trace.snapshots import Piece, Snapshot
+from hornito.trace.process_writer import COUNT, LENGTH, PLACE
+from hornito.trace.snapshots import Piece, Snapshot, known
 from hornito.trace.writer import TraceWriter
 
 _NICE = 10
-_MUCH = 64 << 20  # bytes that wait: then there is no time for packing
+_MUCH = 16 << 20  # bytes that wait: then there is no time for packing
 _PAUSE = 0.004  # seconds: whoever hands over the next event then need not wake us for it
 _AT_ONCE = 1 << 16  # bytes of the pipe
 
@@ -51,10 +51,12 @@ class Received:
 
     def value(self, offset: int, length: int) -> Any:
         """What lies there."""
-        new, inner = pickle.loads(self._memory[offset : offset + length])
-        for number, places in new:
-            self._snapshots[number] = Snapshot([self._piece(place) for place in places])
-        return _Unpickler(io.BytesIO(inner), self._snapshots.__getitem__).load()
+        content = self._memory[offset : offset + length]
+        start = LENGTH.size + LENGTH.unpack_from(content)[0]
+        if start > LENGTH.size:
+            for number, places in pickle.loads(content[LENGTH.size : start]):
+                self._snapshots[number] = Snapshot([self._piece(place) for place in places])
+        return _Unpickler(io.BytesIO(content[start:]), self._snapshots.__getitem__).load()
 
     def _piece(self, place: int | tuple[int, int, int]) -> Piece:
         if isinstance(place, int):
@@ -70,7 +72,9 @@ class _Unpickler(pickle.Unpickler):
         self._snapshot = snapshot
 
     def find_class(self, module: str, name: str) -> Any:
-        return self._snapshot if name == known_snapshot.__name__ else super().find_class(module, name)
+        return (
+            self._snapshot if (module, name) == (known.__module__, known.__name__) else super().find_class(module, name)
+        )
 
 
 class _Places:

@@ -71,8 +71,8 @@ def content(snapshots: Snapshots, memory: DeviceBuffer | ClientMemory) -> bytes:
     kept: list[bytes] = []
 
     class Keep(Keeper):
-        def _keep(self, piece: bytes) -> bytes:
-            kept.append(piece)
+        def _keep(self, piece: bytes | memoryview) -> bytes:
+            kept.append(bytes(piece))
             return super()._keep(piece)
 
     snapshots.take(memory).extents(Keep(lambda frame: None))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hornito.compiler.evidence import TYPES, Basis, Trust, bands_key, fast_key, way_key
 from hornito.compiler.operators import (
+    activation,
     addition,
     average,
     concatenation,
@@ -109,6 +110,8 @@ LOWERINGS: dict[str, tuple[Lowering, ...]] = {
     "SLICE": (_wide(slices.SLICE_RULES, slices.lower_slice),),
     "RESIZE_NEAREST_NEIGHBOR": (_wide(resize.RULES, resize.lower),),
     "QUANTIZE": (_wide(quantize.RULES, quantize.lower),),
+    "RELU": (_wide(activation.RULES, activation.lower, _LIMITS),),
+    "RELU6": (_wide(activation.RULES, activation.lower, _LIMITS),),
     "RESHAPE": _RESHAPES,
     "SQUEEZE": _RESHAPES,
     "EXPAND_DIMS": _RESHAPES,

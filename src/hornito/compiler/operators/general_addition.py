@@ -11,17 +11,14 @@ version 7 on version 8, activations). Inferred.
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from hornito.compiler.bands import MAX_FRAME
+from hornito.compiler.bands import MAX_FRAME, Rows, in_rows
 from hornito.compiler.operators import addition, common
 from hornito.compiler.operators.convolution import activation_rule
 from hornito.compiler.rules import Candidate, Rule, shapes
 from hornito.compiler.segment import Segment, shape_of
-from hornito.compiler.tasks import Convolution, Frame
+from hornito.compiler.tasks import Convolution
 from hornito.model.graph import Activation, AddOptions
-
-LEAST_WIDTH = 128  # bytes in a row, the most that the reference driver takes
 
 _SHARED = {rule.need: rule for rule in addition.RULES}
 _PROVEN_ONLY = {addition.NO_ACTIVATION, addition.IMAGE, addition.SIZES}
@@ -47,7 +44,7 @@ def lower(segment: Segment, c: Candidate) -> None:
     """Both inputs behind each other; one convolution, or one for full rows and one for the rest."""
     relu = _activation(c) is not Activation.NONE
     fits = all(_SHARED[need].holds(c) for need in (addition.IMAGE, addition.SIZES))
-    bands, gap = ((), 0) if fits else _in_rows(shape_of(c.source).bytes)
+    bands, gap = ((), 0) if fits else in_rows(shape_of(c.source).bytes, common.MAX_SIZE)
 
     def make(c: Candidate, source: int, target: int) -> Sequence[Convolution]:
         whole = [addition.whole(c, source, target)] if fits else [_band(c, (source, target), own) for own in bands]
@@ -56,27 +53,7 @@ def lower(segment: Segment, c: Candidate) -> None:
     addition.lower_as(segment, c, make, gap)
 
 
-@dataclass(frozen=True)
-class _Band:
-    """Rows and columns of one plane of the two, and where they lie."""
-
-    size: tuple[int, int]
-    frame: Frame
-
-
-def _in_rows(size: int) -> tuple[tuple[_Band, ...], int]:
-    """The bands of planes of ``size`` bytes, and the bytes between the planes."""
-    width = LEAST_WIDTH
-    while size // width > common.MAX_SIZE and 2 * width <= common.MAX_SIZE:
-        width *= 2
-    full, rest = divmod(size, width)
-    rows = full + (rest > 0)
-    bands = [_Band((full, width), Frame(rows, width))] if full else []
-    bands += [_Band((1, rest), Frame(rows, width, row=full))] if rest else []
-    return tuple(bands), rows * width - size
-
-
-def _band(c: Candidate, places: tuple[int, int], band: _Band) -> Convolution:
+def _band(c: Candidate, places: tuple[int, int], band: Rows) -> Convolution:
     rows, columns = band.size
     first = band.frame.offset
     piece = f"bytes {first} to {first + rows * columns - 1}"

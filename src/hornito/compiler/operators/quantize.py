@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""QUANTIZE from one quantisation to another of the same scale: a move that shifts the zero point, or a view.
+"""QUANTIZE from one quantisation to another: of the same scale a move that shifts the zero point, or a view.
 
-Source: databook, tp-descriptor.md ("zero-point shifts (in_zp != out_zp, saturating)").
+Source: databook, tp-descriptor.md ("zero-point shifts (in_zp != out_zp, saturating)"); rescale.py for other scales.
 """
 
-from hornito.compiler.operators import common, strided
+from hornito.compiler.operators import common, rescale, strided
 from hornito.compiler.operators.strided import Walks
 from hornito.compiler.rules import Candidate, Rule, shapes
 from hornito.compiler.segment import Segment, Steps
@@ -35,15 +35,14 @@ RULES: tuple[Rule, ...] = (
     Rule("an output of the input's sizes", lambda c: c.source.shape == c.target.shape, lambda c: shapes(c.target)),
     common.per_tensor("input and output", strided.moved),
     common.zero_points(strided.moved),
-    Rule(
-        "the same scale for input and output",
-        lambda c: len(set(_scales(c))) == 1,
-        lambda c: ", ".join(f"{scale:g}" for scale in _scales(c)),
-    ),
+    rescale.factors_fit(strided.moved),
     strided.few(_walks),
 )
 
 
 def lower(segment: Segment, c: Candidate) -> None:
-    """One move, or a view."""
+    """One move, or a view; where scales differ one convolution."""
+    if len(set(_scales(c))) > 1:
+        rescale.lower(segment, c)
+        return
     strided.move(segment, c, c.source, c.target, _walks(c, c.target))

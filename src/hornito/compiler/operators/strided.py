@@ -34,17 +34,20 @@ def fixed(tensors: common.Tensors) -> Rule:
     return Rule(FIXED, lambda c: all(is_fixed(t) for t in tensors(c)), lambda c: shapes(*tensors(c)))
 
 
-def basics(tensors: common.Tensors = moved, constants: common.Tensors | None = None) -> tuple[Rule, ...]:
-    """The rules of every operator that moves ``tensors``; ``constants``: those that must not be constant."""
-    return (
+def basics(
+    tensors: common.Tensors = moved, constants: common.Tensors | None = None, *, same: bool = True
+) -> tuple[Rule, ...]:
+    """The rules of every operator that moves ``tensors``; ``constants``: those that must not be constant; ``same``: all
+    tensors need the same scale and zero point."""
+    rules = (
         common.NN_IN_USE,
         common.computed(constants or (lambda c: [c.source])),
         common.one_type("input and output", tensors),
         fixed(tensors),
         common.per_tensor("input and output", tensors),
         common.zero_points(tensors),
-        common.same_quantisation(tensors),
     )
+    return (*rules, common.same_quantisation(tensors)) if same else rules
 
 
 def few(walks: Callable[[Candidate, Tensor], Walks], source: Callable[[Candidate], Tensor] | None = None) -> Rule:

@@ -200,6 +200,14 @@ class RelayedDevice:
         """Call ``logged`` with the lines that the kernel logs about jobs; core dumps are the machine's own."""
         self.jobs.logged = logged
 
+    @property
+    def unfinished(self) -> bool:
+        """Nothing is left to do when nobody calls."""
+        return False
+
+    def rest(self) -> None:
+        """Nobody has called for some time."""
+
     def rearm(self) -> None:
         """Core dumps are the machine's own."""
 

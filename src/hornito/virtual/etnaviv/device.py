@@ -156,6 +156,14 @@ class VirtualDevice:
         killed, and of the first after each ``rearm``."""
         return list(self._books.recovery.dumps)
 
+    @property
+    def unfinished(self) -> bool:
+        """Nothing is left to do when nobody calls."""
+        return False
+
+    def rest(self) -> None:
+        """Nobody has called for some time."""
+
     def rearm(self) -> None:
         """Let the next job that is killed leave a core dump too; as writing Linux's module parameter dump_core."""
         self._books.recovery.armed = True

@@ -64,17 +64,18 @@ class JobWatcher(Protocol):
     """Who wants to see memory as jobs find it and leave it. Called in the worker's thread; none may raise, or call
     the device."""
 
+    def keep_to(self, processors: set[int]) -> None:
+        """Jobs run on others: what works for the watcher should leave those alone."""
+
     def begins(self, job: Job) -> None:
         """All that the job reads is in its buffers; it runs next."""
 
-    def runs(self, job: Job) -> None:
-        """It has just begun, if it runs in another process, or is about to; this holds nobody up."""
+    def runs(self, job: Job, hurry: Callable[[], bool] = ...) -> None:
+        """It has just begun, if it runs in another process, and ``hurry`` tells when that is done; or it is about to.
+        This holds nobody up until then."""
 
     def ended(self, job: Job) -> None:
         """It has ended, or did not even begin (``job.error``), and nobody has been told so yet."""
-
-    def told(self, job: Job) -> None:
-        """Whoever waited for its end knows. No other job has begun, and no buffer was given back."""
 
     def freed(self, buffer: Buffer) -> None:
         """Nobody uses it any more."""
@@ -96,6 +97,7 @@ class Scheduler:
         self._look = Look()
         self._completed = 0  # the newest fence of a job that ended well
         self._running: Timeline | None = None
+        self._apart = False  # the executor has been told that this thread works beside it
 
     def submit(self, job: Job, ended: Callable[[Job], None]) -> None:
         """Let ``job`` run after all before it; ``ended`` is then called in the worker's thread. It must not raise."""
@@ -143,11 +145,6 @@ class Scheduler:
         job.error = Cancelled()
         self._tell_end(job)
 
-    def told(self, job: Job) -> None:
-        """Whoever waited for its end knows."""
-        if self.watcher is not None:
-            self._tell(self.watcher.told, job)
-
     def _execute(self, executor: Executor, job: Job, timeline: Timeline) -> None:
         space, watcher = job.file.space(), self.watcher
         if watcher is None:
@@ -157,7 +154,12 @@ class Scheduler:
         space.written()
         try:
             if isinstance(executor, ElsewhereExecutor):
-                executor.run_beside(space, job.stream, timeline, lambda: self._tell(watcher.runs, job))
+                if not self._apart:
+                    watcher.keep_to(executor.keep_apart())
+                    self._apart = True
+                executor.run_beside(
+                    space, job.stream, timeline, lambda hurry: self._tell(lambda job: watcher.runs(job, hurry), job)
+                )
             else:
                 self._tell(watcher.runs, job)
                 executor.run(space, job.stream, timeline)
@@ -198,15 +200,11 @@ class _Turn:
 
     def run(self) -> None:
         self._scheduler.run(self._job)
-        self._end()
+        self._ended(self._job)
 
     def cancel(self) -> None:
         self._scheduler.cancel(self._job)
-        self._end()
-
-    def _end(self) -> None:
         self._ended(self._job)
-        self._scheduler.told(self._job)
 
 
 def _virtual_npu(chip: Chip) -> Executor:

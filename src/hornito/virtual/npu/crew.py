@@ -3,7 +3,9 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
+T = TypeVar("T")
 Part = tuple[int, int, int, int]  # outputs from, to; rows (or pixels of a single row) from, to
 
 
@@ -14,7 +16,7 @@ class Crew:
         self.workers = workers
         self._pool = ThreadPoolExecutor(workers - 1, "hornito-npu") if workers > 1 else None
 
-    def map(self, shares: Sequence[Callable[[], float]]) -> list[float]:
+    def map(self, shares: Sequence[Callable[[], T]]) -> list[T]:
         """What each share of the work gives. Raises what one raises, once all have ended."""
         if self._pool is None:
             return [share() for share in shares]

@@ -31,7 +31,7 @@ class Executor:
         self.chip = chip
         self._crew = Crew(threads)
         self._nn = NNUnit(chip, crew=self._crew)
-        self._tp = TPUnit()
+        self._tp = TPUnit(self._crew)
         self._hazards = Hazards()
         self.jobs: list[Job] = []
         self._streams: OrderedDict[bytes, list[Job]] = OrderedDict()  # those that end well, and what they start

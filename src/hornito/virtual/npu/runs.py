@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hornito.hardware.tp import TPDescriptor
 from hornito.virtual.npu.kernels import kernel
 
+_ROW_STRIDE, _X_START, _Y_START, _ORIGIN = 3, 5, 7, 13  # in a window as the kernels take it
 _SHORT = 8  # elements for which an inner loop is not worth much
 
 
@@ -49,6 +50,27 @@ def runs(d: TPDescriptor, elements: int) -> NDArray[np.int64] | None:
     inner = max(loops, key=_worth, default=_Loop(1, 0, 0, 0, 0))
     outer = sorted((loop for loop in loops if loop is not inner), key=lambda loop: abs(loop.write))
     return np.array([(one.count, one.columns, one.rows, one.read, one.write) for one in (inner, *outer)], np.int64)
+
+
+def divided(
+    loops: NDArray[np.int64], window: tuple[int, ...], workers: int
+) -> list[tuple[NDArray[np.int64], tuple[int, ...], int]]:
+    """The same in so many shares at most: loops and window of each, and how far its first output lies behind that of
+    all."""
+    longest = max(range(1, len(loops)), key=lambda level: int(loops[level, 0]), default=0)
+    count, columns, rows, read, write = loops[longest].tolist()
+    workers = max(1, min(workers, count)) if longest else 1
+    shares = []
+    for number in range(workers):
+        begin, end = count * number // workers, count * (number + 1) // workers
+        mine = loops.copy()
+        mine[longest, 0] = end - begin
+        place = list(window)
+        place[_X_START] += begin * columns
+        place[_Y_START] += begin * rows
+        place[_ORIGIN] += begin * (read - columns - rows * window[_ROW_STRIDE])  # where that is no step of x and y
+        shares.append((mine, tuple(place), begin * write))
+    return shares
 
 
 def _window(d: TPDescriptor, joined: bool) -> list[_Loop]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What does a TP core do? Its address generator as the databook models it, for any descriptor that the model covers."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +12,12 @@ from hornito.hardware.tp import BYTES, COUNTED_LOOPS, TPDescriptor
 from hornito.virtual.faults import Fault
 from hornito.virtual.memory import AddressSpace
 from hornito.virtual.npu import kernels, runs
+from hornito.virtual.npu.crew import ALONE, Crew
 from hornito.virtual.npu.hazards import Footprint
 
 MOST_ELEMENTS = 1 << 28  # of one descriptor; beyond what any mapped tensor needs, and still a matter of a second
 LARGEST = 255
+WORTH_A_THREAD = 80_000  # elements, some 50 microseconds
 _MOVES_KEPT = 4096
 _WORD_INPUT, _WORD_OUTPUT = 10, 13
 
@@ -72,8 +75,9 @@ class ReadyMoves:
 class TPUnit:
     """The TP cores. Descriptors that were checked once are remembered by their words."""
 
-    def __init__(self) -> None:
+    def __init__(self, crew: Crew = ALONE) -> None:
         self._moves: dict[bytes, Move] = {}
+        self._crew = crew
 
     def run(self, space: AddressSpace, addresses: tuple[int, ...]) -> None:
         """Execute one job: a descriptor a core, in order. Raises Fault before anything is written."""
@@ -109,12 +113,26 @@ class TPUnit:
                 part.out
             ):
                 image = image.copy()  # the output is computed from the input as it was
-            start = -move.writes[0]
-            known = image, move.window, move.values
             if move.loops is not None:
-                runs.move_runs(*known, move.changed, move.border, move.loops, start, part.out)
+                self._move_runs(move, move.loops, image, part.out)
             else:
-                kernels.move_elements(*known, move.border, move.counts, move.increments, start, part.out)
+                known = image, move.window, move.values, move.border
+                kernels.move_elements(*known, move.counts, move.increments, -move.writes[0], part.out)
+
+    def _move_runs(
+        self, move: Move, loops: NDArray[np.int64], image: NDArray[np.uint8], out: NDArray[np.uint8]
+    ) -> None:
+        start, kept = -move.writes[0], (move.values, move.changed, move.border)
+        workers = min(self._crew.workers, 1 + move.elements // WORTH_A_THREAD)
+        if workers == 1:
+            runs.move_runs(image, move.window, *kept, loops, start, out)
+            return
+        self._crew.map(
+            [
+                functools.partial(runs.move_runs, image, window, *kept, mine, start + behind, out)
+                for mine, window, behind in runs.divided(loops, move.window, workers)
+            ]
+        )
 
     def _move(self, words: NDArray[np.uint32]) -> Move:
         key = words.tobytes()

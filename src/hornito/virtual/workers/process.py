@@ -7,6 +7,7 @@ more. Another process with the same mappings then goes on for everybody else.
 """
 
 import contextlib
+import functools
 import json
 import mmap
 import os
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 from hornito.errors import DeviceError
 from hornito.hardware.chips import Chip
+from hornito.virtual.etnaviv.jobs import Beside
 from hornito.virtual.faults import Died, Stopped
 from hornito.virtual.timeline import Progress, Span, Timeline
 from hornito.virtual.workers.wire import JOB, STARTED, STATE_BYTES, Closed, Message, decode_fault, receive, send
@@ -86,6 +88,7 @@ class ProcessExecutor:
         self._spaces: weakref.WeakValueDictionary[int, ProcessSpace] = weakref.WeakValueDictionary()
         self._next_space = 1
         self._runs = 0
+        self._processors: set[int] = set()  # of the process, if it has any of its own
         state_fd = os.memfd_create("hornito-worker-state", os.MFD_CLOEXEC)
         os.ftruncate(state_fd, STATE_BYTES)
         self._link = _Link(state_fd)
@@ -120,12 +123,7 @@ class ProcessExecutor:
         peer = self._link.peer
         if self._ready or peer is None:
             return True
-        poll = select.poll()
-        try:
-            poll.register(peer, select.POLLIN)
-        except (OSError, ValueError):  # closed meanwhile
-            return True
-        return bool(poll.poll(0))
+        return _readable(peer)
 
     def run(self, space: "ProcessSpace", stream: NDArray[np.uint32], timeline: Timeline | None = None) -> None:
         """As ``Executor.run``. Raises Fault; Died if the process ended during the job; DeviceError."""
@@ -136,7 +134,7 @@ class ProcessExecutor:
         space: "ProcessSpace",
         stream: NDArray[np.uint32],
         timeline: Timeline | None,
-        beside: Callable[[], None] | None,
+        beside: Beside | None,
     ) -> None:
         """As ``run``, and does something else while the process runs the stream."""
         timeline = timeline or Timeline(self.chip)
@@ -153,7 +151,25 @@ class ProcessExecutor:
         if "failure" in answer:
             raise RuntimeError(answer["failure"])
 
-    def ask(self, message: Message, run: int = 0, beside: Callable[[], None] | None = None) -> dict[str, Any]:
+    def keep_apart(self) -> set[int]:
+        """Give the process and the calling thread different processors, as far as there are several; the latter's.
+        Else the system likes to start a job on its caller's, where it has to wait for what is done beside it."""
+        allowed = sorted(os.sched_getaffinity(0))
+        half = (len(allowed) + 1) // 2
+        if half == len(allowed):
+            return set(allowed)
+        self._processors = set(allowed[:half])
+        with contextlib.suppress(OSError):  # it is no more than a help
+            os.sched_setaffinity(0, allowed[half:])
+        self._place()
+        return set(allowed[half:])
+
+    def _place(self) -> None:
+        if self._processors and self.pid is not None:
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(self.pid, self._processors)
+
+    def ask(self, message: Message, run: int = 0, beside: Beside | None = None) -> dict[str, Any]:
         """The worker's answer. A process that has died is replaced; but if it died during run number ``run``, that is
         over. ``beside`` is done before the answer is waited for. Raises Died, Stopped, DeviceError."""
         how = ""
@@ -163,7 +179,7 @@ class ProcessExecutor:
                     peer = self._connect()
                     send(peer, message)
                     if beside is not None:
-                        beside()
+                        beside(functools.partial(_readable, peer))
                         beside = None
                     answer = receive(peer).values
                 except Closed:
@@ -206,6 +222,7 @@ class ProcessExecutor:
             theirs.close()
         link.peer = ours
         self._ready = False
+        self._place()
 
     def _connect(self) -> socket.socket:
         """The socket of a process that is ready and has all mappings. Raises Closed if it dies before, DeviceError."""
@@ -233,6 +250,16 @@ class ProcessExecutor:
                         raise DeviceError(error)
             self._ready = True
         return link.peer
+
+
+def _readable(peer: socket.socket) -> bool:
+    """There is something to receive, or nothing any more."""
+    poll = select.poll()
+    try:
+        poll.register(peer, select.POLLIN)
+    except (OSError, ValueError):  # closed meanwhile
+        return True
+    return bool(poll.poll(0))
 
 
 @dataclass(frozen=True)
