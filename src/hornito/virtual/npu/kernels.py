@@ -5,6 +5,7 @@ The loops of the units are here, those that read coefficients in ``decoders``. N
 ``warm_up`` does it all at once: before the first job, never during one. What was compiled once is loaded without numba.
 """
 
+import functools
 import logging
 import os
 import shutil
@@ -118,7 +119,12 @@ class Kernel:
 def _sources(function: Callable[..., Any]) -> list[bytes]:
     """All that a loop may be made of: its module's source, what modules share, and the tiles of this processor."""
     tiles = matrix.arithmetic().encode()
-    return [tiles, *(Path(path).read_bytes() for path in (function.__code__.co_filename, __file__, matrix.__file__))]
+    return [tiles, *(_content(path) for path in (function.__code__.co_filename, __file__, matrix.__file__))]
+
+
+@functools.cache
+def _content(path: str) -> bytes:
+    return Path(path).read_bytes()
 
 
 def _cache_folder(function: Callable[..., Any]) -> str | None:
