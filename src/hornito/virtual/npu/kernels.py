@@ -77,7 +77,7 @@ class Kernel:
                 except (machine_code.NotToBeKept, RuntimeError) as why:  # the latter is what LLVM raises
                     log.debug("%s: %s", self.name, why)
                     content = memoryview(b"")  # so that nobody tries again
-                machine_code.keep(name, content)
+                machine_code.keep(kept, name, content)
             if not content:
                 return None
             found.append(machine_code.load(content))

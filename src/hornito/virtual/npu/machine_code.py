@@ -133,7 +133,6 @@ class Overloaded:
         return loop(first, *others)
 
 
-@functools.cache
 def store() -> Store | None:
     """Where machine code is kept; None where it can't be, or numba's settings ask for other code than usual.
 
@@ -188,15 +187,10 @@ def load(content: memoryview) -> Loaded:
     return Loaded(engine, head["symbol"], head["result"], head["arguments"])
 
 
-def keep(name: str, content: memoryview) -> None:
+def keep(place: Store, name: str, content: memoryview) -> None:
     """Put what ``make`` made where later starts find it, if that can be."""
-    place = store()
-    if place is None:
-        return
-    try:
+    with contextlib.suppress(BadInput):
         place.put(name, [content])
-    except BadInput:
-        store.cache_clear()
 
 
 def make(function: Callable[..., Any], signature: str) -> bytes:
