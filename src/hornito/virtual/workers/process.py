@@ -146,6 +146,7 @@ class ProcessExecutor:
         space.add_written(answer["written"])
         timeline.progress = Progress.decode(answer["progress"])
         timeline.spans = [Span(*values) for values in answer["spans"]]
+        timeline.doubt = answer["doubt"]
         if "fault" in answer:
             raise decode_fault(answer["fault"])
         if "failure" in answer:
