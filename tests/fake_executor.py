@@ -13,7 +13,7 @@ from hornito.hardware.chips import find_chip
 from hornito.virtual.faults import Fault, MMUFault
 from hornito.virtual.timeline import Timeline
 
-NOTHING, COPY, FAULT, CRASH, BLOCK, TOUCH, LAST = range(7)
+NOTHING, COPY, FAULT, CRASH, BLOCK, TOUCH, LAST, DOUBT = range(8)
 RATES = rates_of(find_chip("a311d"))
 
 
@@ -26,7 +26,8 @@ class FakeExecutor:
     """Obeys one order per stream, and remembers it.
 
     NOTHING; COPY source, target, length; FAULT address, job (unit NN); CRASH; BLOCK until ``release`` is set; TOUCH
-    address (an MMU fault where nothing is mapped); LAST wall-clock time, modelled time of each job (milliseconds).
+    address (an MMU fault where nothing is mapped); LAST wall-clock time, modelled time of each job (milliseconds);
+    DOUBT: it runs, but silicon might give something else.
     """
 
     def __init__(self) -> None:
@@ -59,6 +60,8 @@ class FakeExecutor:
                 time.sleep(wall / 1000)
                 for number, duration in enumerate(modelled):
                     timeline.begin(number, "NN", 10 * (number + 1), lasting(duration))
+            case [7]:
+                timeline.remark("job 1 reads what job 0 writes")
             case _:
                 raise AssertionError(f"unknown order {order}")
         timeline.finish()

@@ -262,6 +262,8 @@ def test_study_of_nonsense_is_refused(hornito: Hornito) -> None:
         ["kernel=x"],
         ["kernel=3"],
         ["size=4,5", "size=3"],
+        ["size=1e9,2"],
+        ["input_scale=1e400,2"],
         ["same=0,1", "relu=0,1", "size=4,5"],
     ):
         outcome = hornito("trace", "study", *arguments)

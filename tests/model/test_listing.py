@@ -39,7 +39,7 @@ def test_listing_whole() -> None:
         " scale:0.125, zero point:0",
         "  T#3(conv_2d_0) shape:[1, 2, 2, 6], type:UINT8, scale:2, zero point:0",
         "",
-        f"1 operators, 4 tensors, 30 of {len(data)} bytes are constants",
+        f"1 operator, 4 tensors, 30 of {len(data)} bytes are constants",
     ]
 
 

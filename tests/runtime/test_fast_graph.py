@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hornito.compiler import Compiled, Level, Options, Technique, compile_plan, make_plan
 from hornito.compiler.plan import NpuPart
 from hornito.compiler.tasks import Job
+from hornito.driver import EtnavivDevice
 from hornito.hardware.chips import find_chip
 from hornito.model import read_model
 from hornito.runtime import Session
@@ -36,9 +37,12 @@ def compiled(model: bytes, chip: str, level: Level, without: frozenset[Technique
 
 
 def results(made: Compiled, devices: Devices, values: list[Array]) -> list[Array]:
-    session = Session(made.archive, devices(made.plan.options.chip.name), trusted=True)
+    device = devices(made.plan.options.chip.name)
+    session = Session(made.archive, device, trusted=True)
     try:
         found = session.run(dict(zip(made.plan.graph.inputs, values, strict=True)))
+        assert isinstance(device, EtnavivDevice)
+        assert device.messages() == []  # no job touched what another one of its wave writes
         return [found[index] for index in made.plan.graph.outputs]
     finally:
         session.close()
@@ -146,7 +150,7 @@ def by_job(found: list[tuple[Job, NDArray[np.uint8]]]) -> dict[object, NDArray[n
 def test_jobs_of_one_wave_keep_out_of_each_others_memory(
     chip: str, size: tuple[int, int, int], found: list[Choice], devices: Devices, waves: None
 ) -> None:
-    """Else the virtual NPU refuses them."""
+    """Else the virtual NPU says so."""
     model, shape = network(size, found)
     values = [noise(shape, np.uint8, 3)]
     made = compiled(model, chip, Level.FAST)

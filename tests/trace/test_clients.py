@@ -2,6 +2,7 @@
 """Is a program that knows nothing of the study recorded model by model, whatever else it does?"""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from fractions import Fraction
@@ -12,7 +13,7 @@ import pytest
 from hornito.errors import DeviceError
 from hornito.hardware.chips import find_chip
 from hornito.trace.clients import Client, Command, OwnDriver, Refusal
-from hornito.trace.each_model import command_for
+from hornito.trace.each_model import command_for, run
 from hornito.trace.layer import Layer, parse_values
 from hornito.trace.load import load
 from hornito.trace.records import Call, Done, Submit
@@ -96,6 +97,12 @@ def test_clients_that_do_nothing_are_told(
     path = tmp_path / "1s.tflite"
     path.write_bytes(SMALL.model())
     assert list(Command(command, CHIP, seconds).record([path])) == [Refusal(reason)]
+
+
+def test_nobody_waits_for_what_a_client_leaves_behind_with_its_output_open() -> None:
+    ended = run(["sh", "-c", "setsid sleep 60 & echo $!"], 20.0)
+    os.kill(int(ended["said"]), signal.SIGKILL)
+    assert ended["status"] == 0
 
 
 def test_what_can_not_be_supervised_is_told(watching: None, tmp_path: Path) -> None:

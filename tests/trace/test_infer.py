@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Are relations found where they are, and none where there are none?"""
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -190,6 +191,14 @@ def test_what_breaks_beyond_the_values_asked_for_is_no_relation() -> None:
     assert found is not None
     assert (found.text("p"), found.confirmed) == ("3 * p", 8)
     assert relate_checked(parameters, [int(p > 9) for p in parameters], 32, len(ONE_TO_NINE)) is None
+
+
+def test_a_suggestion_that_holds_everywhere_is_what_fits_though_no_claim_is_made_of_it() -> None:
+    """Pieces are looked for among whole parameters alone, and those tried beyond them are not."""
+    parameters = [*map(Fraction, range(1, 11)), Fraction(21, 2), Fraction(7, 2), Fraction(45, 4)]
+    found = relate_checked(parameters, [math.ceil(p / 2) for p in parameters], 32, 10)
+    assert found is not None and found.fit is not None
+    assert (found.kind, found.fit.relation.text("p"), found.fit.breaks) == (Kind.DEPENDS, "ceil(p / 2)", None)
 
 
 GRID = [(Fraction(p), Fraction(q)) for p in range(2, 7) for q in (3, 5, 8)]

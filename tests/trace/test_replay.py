@@ -14,6 +14,7 @@ import pytest
 from hornito.cli.main import main
 from hornito.compiler import Options, compile_graph
 from hornito.driver import Device, EtnavivDevice, Loaded
+from hornito.errors import DeviceError
 from hornito.examples import builtin_model
 from hornito.hardware.chips import find_chip
 from hornito.hardware.nn import KERNEL_ADDRESS_SHIFT
@@ -274,6 +275,58 @@ def test_a_job_that_was_killed_and_now_is_not_differs(path: Path, device: Device
     killed = Recording("killed", recording.header, lambda _: iter(events), recording)
     verdict = first_difference(killed, device)
     assert verdict is not None and "was killed when it was recorded (-125)" in verdict.problem
+
+
+class Lost:
+    """A device that is there for a few loads alone."""
+
+    def __init__(self, inner: Device, loads: int) -> None:
+        self._inner = inner
+        self._loads = loads
+        self.name, self.chip = "lost", inner.chip
+
+    def load(self, submission: Submission) -> Loaded:
+        self._loads -= 1
+        if self._loads < 0:
+            raise DeviceError("lost: No such device [ENODEV]")
+        return self._inner.load(submission)
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize("status", [1, -125])
+def test_a_device_that_fails_before_it_runs_is_an_error_and_no_killed_job(
+    path: Path, device: Device, status: int
+) -> None:
+    recording = open_trace(path)
+    events = [
+        dataclasses.replace(event, status=status) if isinstance(event, Done) else event for event in recording.events()
+    ]
+    with pytest.raises(DeviceError, match="ENODEV"):
+        list(replay(Recording("lost", recording.header, lambda _: iter(events), recording), Lost(device, 0)))
+
+
+@pytest.mark.parametrize("ours,theirs", [(99, 0), (99, 1), (99, 2), (1, 99), (2, 99)])
+def test_a_verdict_stays_where_a_device_fails_while_jobs_are_searched(
+    thrifty: Path, device: Device, ours: int, theirs: int
+) -> None:
+    recording = open_trace(thrifty)
+    (submit,) = recording.submits()
+    seen = view(recording, submit)
+    for _, job, address in jobs_of_nn(recording):
+        buffer = seen.submission.buffer_at(address)
+        assert buffer is not None
+        faulty = FlippedBit(device, buffer, 64 * 8 + 67 + 11 * job)
+        (alone,) = replay(recording, faulty)
+        if alone.suspects:
+            break
+    assert alone.suspects
+    assert list(replay(recording, Lost(faulty, ours), lambda: Lost(device, theirs))) == [alone]
 
 
 def test_the_command_line_says_which_job_and_which_byte(

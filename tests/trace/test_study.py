@@ -303,6 +303,29 @@ def test_values_that_are_none_are_refused(text: str) -> None:
         parse_values(text)
 
 
+@pytest.mark.parametrize("text", ["1e400", "1E-400", "1e9_9_9", "1..1e99999999", "1..9/1e-99999999", "1" * 5000])
+def test_numbers_that_take_long_to_read_are_refused_unread(text: str) -> None:
+    with pytest.raises(BadInput, match="is no value of a parameter") as error:
+        parse_values(f"2,{text}")
+    assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize("name", ["size", "outputs", "input_scale", "weight_scale"])
+@pytest.mark.parametrize("value", ["1e10", "-1e99", "1e-99"])
+def test_checks_of_values_beyond_all_bounds_are_refused_before_anything_is_made(name: str, value: str) -> None:
+    with pytest.raises(BadInput, match=f"{name} = "):
+        checks(Layer(), name, parse_values(f"2,{value}"))
+
+
+def test_values_close_together_have_models_of_their_own(tmp_path: Path) -> None:
+    values = "0.1234567,0.1234568,0.1234569"
+    asked = Question({"input_scale": parse_values(values)}, Layer(**SMALL), checked=False)
+    study(OwnDriver(find_chip(V8)), asked, tmp_path)
+    models = {path.stem: path.read_bytes() for path in tmp_path.glob("*.tflite")}
+    assert sorted(models) == [f"input_scale={value}" for value in values.split(",")]
+    assert len(set(models.values())) == len({path.stem for path in tmp_path.glob("*.trace")}) == 3
+
+
 def test_values_are_ranges_and_lists() -> None:
     assert parse_values("1..4,8..16/4,0.5,4") == [*map(Fraction, (1, 2, 3, 4, 8, 12, 16)), Fraction(1, 2)]
 
@@ -334,7 +357,7 @@ def test_checks_of_a_scale_are_no_powers_of_two_of_it() -> None:
         ("colour", 1, "unknown parameter 'colour'; known are size"),
         ("size", Fraction(1, 2), "size = 0.5: a whole number"),
         ("kernel", 0, "kernel = 0: from 1 to 64"),
-        ("output_scale", 0, "output_scale = 0.0: a positive"),
+        ("output_scale", 0, "output_scale = 0: from 1e-09 to 1e\\+09"),
         ("size", 60_000, "elements; at most"),
         ("input_zero", 256, "from 0 to 255"),
     ],

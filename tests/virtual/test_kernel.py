@@ -35,7 +35,7 @@ from hornito.uapi.ioctl import Direction, Ioctl
 from hornito.uapi.kernel import Kernel
 from hornito.uapi.sync_file import SYNC_IOC_FILE_INFO
 from hornito.virtual.kernel import VirtualKernel
-from tests.fake_executor import BLOCK, COPY, CRASH, FAULT, NOTHING, TOUCH, FakeExecutor, stream
+from tests.fake_executor import BLOCK, COPY, CRASH, DOUBT, FAULT, NOTHING, TOUCH, FakeExecutor, stream
 from tests.virtual.client import SOFTPIN, VA, Client, after, descriptors, fails
 
 
@@ -491,6 +491,15 @@ def test_unmapped_address_is_an_mmu_fault(client: Client, address: int, code: in
         "etnaviv-gpu npu: recover hung GPU!",
     ]
     assert f"MMU refused job 0 at {address:#x}" in lines[4]
+
+
+def test_the_log_says_where_silicon_might_give_something_else(client: Client) -> None:
+    doubtful = client.submit((DOUBT,), flags=SOFTPIN | SubmitFlag.FENCE_FD_OUT)
+    after_it = client.submit((NOTHING,), flags=SOFTPIN | SubmitFlag.FENCE_FD_OUT)
+    assert [client.status(doubtful), client.status(after_it)] == [1, 1]
+    assert client.messages() == [
+        "etnaviv-gpu npu: virtual NPU: submit 1: job 1 reads what job 0 writes; silicon may give other results"
+    ]
 
 
 def test_mistake_in_the_executor_kills_the_job_too(client: Client) -> None:

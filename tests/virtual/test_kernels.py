@@ -84,9 +84,10 @@ def test_a_damaged_cache_is_no_error(folder: str, environment: dict[str, str], t
     assert all(path.read_bytes() != b"damaged" for path in (tmp_path / folder).rglob("*") if path.is_file())
 
 
-def test_what_was_compiled_once_is_loaded_without_numba(tmp_path: Path) -> None:
+def test_what_was_compiled_once_is_loaded_without_numba(cache_folder: Path) -> None:
+    Executor(CHIP).close()  # all that is still to be compiled
     code = "import sys; from hornito.runtime import open_device; open_device('virtual'); print('numba' in sys.modules)"
-    assert [python(code, HORNITO_CACHE=str(tmp_path)) for _ in range(2)] == ["True\n", "False\n"]
+    assert python(code) == "False\n"
 
 
 @pytest.mark.parametrize("way", [2, 4, 5], ids=["shorter vectors", "16-bit integers", "floats"])

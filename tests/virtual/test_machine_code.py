@@ -148,9 +148,7 @@ def test_what_needs_numba_to_run_is_not_kept(function: Callable[..., Any], signa
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HORNITO_CACHE", str(tmp_path))
-    machine_code.store.cache_clear()
     yield tmp_path / machine_code.FOLDER
-    machine_code.store.cache_clear()
 
 
 def test_folder_is_nobody_else_s(folder: Path) -> None:
@@ -166,6 +164,5 @@ def test_folder_where_others_may_write_is_not_used(folder: Path) -> None:
 def test_settings_of_numba_that_change_its_code_are_obeyed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
     assert machine_code.store() is not None
-    machine_code.store.cache_clear()
     monkeypatch.setenv("NUMBA_BOUNDSCHECK", "1")
     assert machine_code.store() is None

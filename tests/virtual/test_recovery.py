@@ -350,7 +350,7 @@ def test_a_watcher_that_fails_hangs_no_job(make: Make) -> None:
         def fail(self, *what: object) -> None:
             raise OSError("nothing to see")
 
-        begins = runs = ended = freed = fail
+        keep_to = begins = runs = ended = freed = fail
 
     kernel = make("hang@1")
     kernel.device.watch(Blind())

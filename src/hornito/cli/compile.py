@@ -3,6 +3,7 @@
 
 import argparse
 
+from hornito.cli.memory import keep_freed_memory
 from hornito.cli.options import (
     add_json,
     add_plan_options,
@@ -31,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
     from hornito.runtime import CompiledModel
     from hornito.stream import write_archive
 
+    keep_freed_memory()
     model = find_model(options.model)
     keep_apart([options.output], [str(model)])
     graph = read_model(model)

@@ -4,6 +4,7 @@
 import argparse
 import contextlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from hornito import __version__
@@ -59,14 +60,14 @@ def _device(
     from hornito.virtual.standalone import standalone_device
 
     chip = find_chip(options.chip or DEFAULT_CHIP)
-    with contextlib.ExitStack() as stack:
-        recorder = None
-        if trace is not None:
-            from hornito.trace.recorded_calls import recording
-            from hornito.trace.recorded_device import RecordedDevice
+    faults = fault_plan(options)
+    made: AbstractContextManager[Served[Any]]
+    if trace is None:
+        made = standalone_device(chip, faults)
+    else:
+        from hornito.trace.recorded_device import recorded_device
 
-            recorder = stack.enter_context(recording(trace, chip.name, command, f"hornito {__version__}"))
-        device = stack.enter_context(standalone_device(chip, fault_plan(options)))
-        served = device if recorder is None else RecordedDevice(device, recorder)
+        made = recorded_device(chip, trace, command, f"hornito {__version__}", faults)
+    with made as served:
         records.follow(served)
         yield served

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hornito import __version__
 from hornito.cli.options import LEVEL, counted, print_json, remark
 from hornito.cli.pager import paged, wants_colour
 from hornito.cli.progress import preparation
@@ -118,7 +119,7 @@ def _client(options: argparse.Namespace) -> "Client":
         raise BadInput("--client '': no command")
     if options.plan is not None:
         raise BadInput("--plan goes with Hornito's own compiler; --client has a mind of its own")
-    return Command(options.client, chip, options.timeout or SECONDS)
+    return Command(options.client, chip, options.timeout or SECONDS, f"hornito {__version__}")
 
 
 def _lines(found: "Study") -> "Iterator[Shown]":

@@ -32,7 +32,7 @@ def fewest_crossings(graph: Graph, refused: frozenset[int]) -> list[Group]:
         for accepted_first in (True, False):
             network = _Network(graph, refused, accepted_first)
             layers = network.earliest()
-            for begin in (layers, network.latest(max(layers))):
+            for begin in (layers, network.latest(max(layers)), network.latest(max(layers) + 2)):
                 found.append(network.groups(network.improved(begin)))
     return min(found, key=lambda groups: cost(groups, graph))
 

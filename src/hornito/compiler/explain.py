@@ -30,6 +30,7 @@ from hornito.errors import BadInput
 from hornito.hardware.nn import CachingMode
 from hornito.hardware.timing import Timing
 from hornito.model.graph import Graph, Operator
+from hornito.words import counted
 
 MOST_SHOWN = 12  # shapings; there may be hundreds
 SHOWN_DIVISIONS = 6
@@ -127,12 +128,12 @@ def explain(plan: Plan, target: str, timing: Timing | None = None) -> Explanatio
 def _asked(target: str, operators: int, jobs: int) -> int:
     """The number in ``target``."""
     name = target.lower().removeprefix("op#")
-    count, what = (operators, "operators") if name != target.lower() else (jobs, "jobs")
+    count, what = (operators, "operator") if name != target.lower() else (jobs, "job")
     if not name.isascii() or not name.isdigit():
         raise BadInput(f"{target!r} is no job of the plan; give its number, or an operator as Op#3")
     if int(name) >= count:
         known = f"they are numbered 0 to {count - 1}" if count else "it has none"
-        raise BadInput(f"{target!r}: the plan has {count} {what}; {known}")
+        raise BadInput(f"{target!r}: the plan has {counted(count, what)}; {known}")
     return int(name)
 
 

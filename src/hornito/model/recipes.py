@@ -214,6 +214,7 @@ OPERATORS: dict[str, tuple[tuple[str, Shape, Append], ...]] = {
         ("logistic", (6, 7, 8), partial(_elementwise, "LOGISTIC")),
         ("hard_swish", (6, 7, 8), partial(_elementwise, "HARD_SWISH")),
         ("relu", (6, 7, 8), partial(_elementwise, "RELU")),
+        ("relu6_alone", (6, 7, 8), partial(_elementwise, "RELU6")),
     ),
 }
 

@@ -149,4 +149,6 @@ def transposed(
 def result_of(kind: str, value: Value) -> Quantization | None:
     """The result's quantisation of an operator of one input, as LiteRT wants it."""
     low = -128 if value.dtype == np.int8 else 0
+    if kind == "RELU6" and value.quantization is not None:
+        return affine(min(value.quantization.scale, 6 / 256), low)
     return affine(1 / 256, low) if kind == "LOGISTIC" else value.quantization

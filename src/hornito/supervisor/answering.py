@@ -93,7 +93,9 @@ class Answering:
 
     def sweep(self) -> None:
         """Release what clients have closed or left behind."""
-        self._open_files -= len(self._device.sweep())
+        ended = len(self._device.sweep())
+        if self._paths is not None:  # else none was opened by us
+            self._open_files -= ended
 
     def _answer_slowly(self, listener: Listener, call: Notification) -> None:
         if call.arch != self._audit or call.nr >> 30:

@@ -7,8 +7,8 @@ import errno
 import os
 import struct
 
+from hornito.supervisor.descriptors import copy_descriptor
 from hornito.supervisor.notifications import Listener, Notification
-from hornito.uapi.descriptors import copy_descriptor
 from hornito.uapi.seccomp import ERESTARTSYS
 from hornito.uapi.system_calls import AT_FDCWD, PATH_MAX
 from hornito.virtual.etnaviv.caller import FileIdentity

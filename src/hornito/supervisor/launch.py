@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from hornito.errors import DeviceError
+from hornito.supervisor.descriptors import copy_descriptor, same_description
 from hornito.supervisor.filter import program as filter_program
 from hornito.supervisor.warden import end_all, watch
-from hornito.uapi.descriptors import copy_descriptor, same_description
 from hornito.uapi.prctl import PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG
 from hornito.uapi.seccomp import SET_MODE_FILTER, FilterFlag, Program
 from hornito.uapi.system_calls import native

@@ -168,6 +168,9 @@ class Writer(Protocol):
     def defer(self, build: Build) -> None:
         """Raises BadInput where the file can't be written any more."""
 
+    def keep_to(self, processors: set[int]) -> None:
+        """Where another process writes, it should do so on these processors."""
+
     def close(self) -> None:
         """Raises BadInput if not all could be written."""
 

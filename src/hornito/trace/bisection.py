@@ -32,11 +32,17 @@ class Culprit:
     found: Memory | None
 
 
+class Stopped(DeviceError):
+    """The device failed while it ran: a job was killed. Any other DeviceError is no matter of the submission's."""
+
+
 def run(device: Device, submission: Submission, numbers: Sequence[int]) -> Memory:
-    """What a submission leaves in these of its buffers. Raises DeviceError."""
+    """What a submission leaves in these of its buffers. Raises Stopped, DeviceError where it can't be loaded."""
     loaded = device.load(replace(submission, inputs=(), outputs=_ports(submission, numbers)))
     try:
         return [np.asarray(array, np.uint8).reshape(-1) for array in loaded.run([])]
+    except DeviceError as error:
+        raise Stopped(str(error), unit=error.unit, address=error.address, job=error.job, line=error.line) from error
     finally:
         loaded.close()
 
@@ -44,12 +50,19 @@ def run(device: Device, submission: Submission, numbers: Sequence[int]) -> Memor
 def bisect(
     seen: SubmitView, numbers: Sequence[int], recorded: Sequence[NDArray[np.uint8]], device: Device, reference: Device
 ) -> Culprit | None:
-    """The job; None if the reference does not leave what was recorded, so that it can't tell what lay between.
-    ``numbers``: the buffers that are compared."""
+    """The job; None if the reference does not leave what was recorded, so that it can't tell what lay between, or if
+    one of the devices fails. ``numbers``: the buffers that are compared."""
     try:
-        whole = run(reference, with_relocations(seen), numbers)
+        return _search(seen, numbers, recorded, device, reference)
     except DeviceError:
         return None
+
+
+def _search(
+    seen: SubmitView, numbers: Sequence[int], recorded: Sequence[NDArray[np.uint8]], device: Device, reference: Device
+) -> Culprit | None:
+    """As ``bisect``. Raises DeviceError where a device failed, other than that ours was stopped in a job."""
+    whole = run(reference, with_relocations(seen), numbers)
     if not _same(whole, recorded):
         return None
     jobs = [job.number for job in seen.jobs]
@@ -69,10 +82,10 @@ def bisect(
 
 
 def _after(device: Device, seen: SubmitView, job: int, numbers: Sequence[int]) -> Memory | None:
-    """Memory after a job, on the device; None where that was stopped."""
+    """Memory after a job, on the device; None where that was stopped. Raises DeviceError."""
     try:
         return run(device, with_jobs(seen, seen.jobs[0].number, job), numbers)
-    except DeviceError:
+    except Stopped:
         return None
 
 

@@ -100,11 +100,12 @@ class OwnDriver:
 @dataclass(frozen=True)
 class Command:
     """Any program, run once for each model, on a virtual NPU of that chip (``each_model`` says where the model's path
-    goes). All of it under one supervisor, whose recording is cut into pieces."""
+    goes). All of it under one supervisor (``supervised``), whose recording is cut into pieces."""
 
     command: Sequence[str]
     chip: Chip
     seconds: float = SECONDS
+    writer: str = ""  # as recordings name who made them
 
     def record(self, models: Sequence[Path]) -> Iterator[Recording | Refusal]:
         with tempfile.TemporaryDirectory() as folder:
@@ -125,11 +126,11 @@ class Command:
 
     def _run(self, models: Sequence[Path], trace: Path) -> None:
         runner = [*_program("hornito.trace.each_model"), str(self.seconds), *map(str, models), "--", *self.command]
-        supervisor = [*_program("hornito.cli.main"), "exec", "--chip", self.chip.name, "--trace", str(trace)]
-        done = subprocess.run([*supervisor, "--", *runner], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        supervisor = [*_program("hornito.trace.supervised"), str(trace), self.chip.name, self.writer]
+        done = subprocess.run([*supervisor, *runner], stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines()
-            raise DeviceError(said[-1].removeprefix("hornito: ") if said else f"exec ended with {done.returncode}")
+            said = (done.stdout or done.stderr).strip().splitlines()
+            raise DeviceError(said[-1] if said else f"the supervisor ended with status {done.returncode}")
 
 
 def _program(module: str) -> list[str]:

@@ -11,8 +11,10 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from hornito.uapi import drm
 from hornito.uapi.kernel import RealKernel
@@ -44,26 +46,30 @@ def main(arguments: Sequence[str]) -> None:
     seconds, models, command = float(arguments[0]), arguments[1:split], arguments[split + 1 :]
     for model in models:
         mark()
-        status = {"runner": os.getpid()} | _run(command_for(command, model), seconds)
+        status = {"runner": os.getpid()} | run(command_for(command, model), seconds)
         Path(model).with_suffix(".status").write_text(json.dumps(status), "utf-8")
 
 
-def _run(command: Sequence[str], seconds: float) -> dict[str, int | str]:
-    """How it ended: its status (negative: by which signal), and what it said last."""
-    try:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    except OSError as error:
-        return {"status": 127, "said": f"{command[0]}: {error.strerror}"}
-    late = False
-    try:
-        said, _ = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        late = True
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        said, _ = process.communicate()
-    text = said[-_TOLD:].decode(errors="replace").strip()
-    last = text.splitlines()[-1] if text else ""
-    return {"status": process.returncode, "said": f"it took more than {seconds:g} seconds" if late else last}
+def run(command: Sequence[str], seconds: float) -> dict[str, int | str]:
+    """How it ended: its status (negative: by which signal), and what it said last. That goes to a file: whoever it left
+    behind may keep a pipe open for as long as they like."""
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        except OSError as error:
+            return {"status": 127, "said": f"{command[0]}: {error.strerror}"}
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            return {"status": process.wait(), "said": f"it took more than {seconds:g} seconds"}
+        return {"status": process.returncode, "said": _last_line(output)}
+
+
+def _last_line(file: IO[bytes]) -> str:
+    file.seek(max(0, file.seek(0, os.SEEK_END) - _TOLD))
+    text = file.read(_TOLD).decode(errors="replace").strip()
+    return text.splitlines()[-1] if text else ""

@@ -30,6 +30,7 @@ _BOUNDS = {
 }
 _SCALES = ("input_scale", "weight_scale", "output_scale")
 _LEAST_SCALE, _LARGEST_SCALE = 1e-9, 1e9
+_LONGEST_NUMBER, _LONGEST_EXPONENT = 40, 2  # characters: what is longer is beyond all bounds, or takes long to read
 _FAR = (70, 135, 300, 1030)  # where fields of six, seven, eight and ten bits are full, and a bit more
 # Of a scale's checks: how far beyond the last one asked for, and between two. No powers of two: what holds for those
 # alone is not to pass.
@@ -85,12 +86,8 @@ class Layer:
 
     def check(self) -> None:
         """Raises BadInput for sizes that make no network."""
-        for name, (least, most) in _BOUNDS.items():
-            if not least <= getattr(self, name) <= most:
-                raise BadInput(f"{name} = {getattr(self, name)}: from {least} to {most}")
-        for name in _SCALES:
-            if not _LEAST_SCALE <= getattr(self, name) <= _LARGEST_SCALE:
-                raise BadInput(f"{name} = {getattr(self, name)}: a positive number")
+        for name in PARAMETERS:
+            _check_bounds(name, getattr(self, name))
         if max(self._elements()) > _MOST_ELEMENTS:
             raise BadInput(f"a tensor would have {max(self._elements())} elements; at most {_MOST_ELEMENTS}")
         if not self.same and self.kernel > self.size:
@@ -116,16 +113,36 @@ def parse_values(text: str) -> list[Fraction]:
     for part in text.split(","):
         span, _, step = part.partition("/")
         first, dots, last = span.partition("..")
+        for number in (first, last, step):
+            _check_readable(number)
         try:
             begin, end, by = Fraction(first), Fraction(last if dots else first), Fraction(step or 1)
         except (ValueError, ZeroDivisionError):
             raise BadInput(f"{part!r} is no number and no range; write 1..16, 8..64/8 or 1,2,4") from None
         if by <= 0 or end < begin or (end - begin) / by >= _MOST_VALUES:
             raise BadInput(f"{part!r} is a range of no values, or of more than {_MOST_VALUES}")
-        found += [begin + by * number for number in range(int((end - begin) / by) + 1)]
+        found += [begin + by * count for count in range(int((end - begin) / by) + 1)]
     if len(found) > _MOST_VALUES:
         raise BadInput(f"{len(found)} values; at most {_MOST_VALUES}")
     return list(dict.fromkeys(found))
+
+
+def _check_readable(text: str) -> None:
+    """Raises BadInput for a number that is too long to be read."""
+    _, _, exponent = text.lower().partition("e")
+    if len(text) > _LONGEST_NUMBER or len(exponent.strip().lstrip("+-0")) > _LONGEST_EXPONENT:
+        shown = text if len(text) <= _LONGEST_NUMBER else f"{text[:_LONGEST_NUMBER]}..."
+        raise BadInput(
+            f"{shown!r} is no value of a parameter; write at most {_LONGEST_NUMBER} characters, and an exponent of at "
+            f"most {_LONGEST_EXPONENT} digits"
+        )
+
+
+def _check_bounds(name: str, value: float) -> None:
+    """Raises BadInput."""
+    least, most = _BOUNDS.get(name, (_LEAST_SCALE, _LARGEST_SCALE))
+    if not least <= value <= most:
+        raise BadInput(f"{name} = {value:.15g}: from {least:g} to {most:g}")
 
 
 def with_value(layer: Layer, name: str, value: Fraction) -> Layer:
@@ -137,18 +154,21 @@ def with_value(layer: Layer, name: str, value: Fraction) -> Layer:
         if value.denominator != 1:
             raise BadInput(f"{name} = {float(value):g}: a whole number")
         number = int(value)
+    _check_bounds(name, number)
     return dataclasses.replace(layer, **{name: number})
 
 
 def checks(layer: Layer, name: str, values: Sequence[Fraction]) -> list[Fraction]:
     """Values that were not asked for, to try with what those suggest: between them, below them, and far above. Only
-    such as make a network that runs in a moment."""
+    such as make a network that runs in a moment. Raises BadInput for values that the parameter can't have."""
+    for value in values:
+        with_value(layer, name, value)
     asked = set(values)
     candidates = _scales(values) if name in _SCALES else _whole(name, [int(value) for value in values])
     found = []
     for value in dict.fromkeys(candidates):
-        other = with_value(layer, name, value)
         try:
+            other = with_value(layer, name, value)
             other.check()
         except BadInput:
             continue

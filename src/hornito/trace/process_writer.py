@@ -133,6 +133,11 @@ class ProcessWriter:
             self._send_block(self.copies.fill(self._last.pop(), self._sent.message(what)[0]), [])
         return failure
 
+    def keep_to(self, processors: set[int]) -> None:
+        """Let the other process run on these processors alone."""
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(self.pid, processors)
+
     def close(self) -> None:
         """Wait until all is written. Raises BadInput if it could not be."""
         with self._lock:

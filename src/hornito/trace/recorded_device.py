@@ -6,22 +6,28 @@ What need not hold anybody up is looked at while the job runs, if its table says
 client can see it, after its end was told: beside the next job, or when nobody has called for some time.
 """
 
+import contextlib
 import errno
 import threading
+from collections.abc import Iterator, Sequence
 
+from hornito.hardware.chips import Chip
 from hornito.supervisor.served import ServedCaller
 from hornito.trace.assembly import Begun, Ended, Placed
-from hornito.trace.recorded_calls import RecordedCalls
-from hornito.trace.recorder import Recorder, Until, never, writes
+from hornito.trace.recorded_calls import RecordedCalls, recording
+from hornito.trace.recorder import Recorder, Until, never
 from hornito.trace.snapshots import FileMemory, Snapshot, Snapshots
-from hornito.uapi.etnaviv import GEM_INFO
+from hornito.uapi.etnaviv import GEM_INFO, SubmitBoFlag
 from hornito.uapi.sync_file import SIGNALLED
 from hornito.virtual.etnaviv.buffers import Buffer
 from hornito.virtual.etnaviv.client import OpenFile
 from hornito.virtual.etnaviv.device import VirtualDevice
 from hornito.virtual.etnaviv.scheduler import Job
+from hornito.virtual.injection import FaultPlan
+from hornito.virtual.standalone import standalone_device
 
 _KILLED = -errno.ECANCELED
+_WRITE = int(SubmitBoFlag.WRITE)
 
 
 class _Ended:
@@ -54,6 +60,15 @@ class _Ended:
             self.after[number] = self._device.now_in(self.unseen.pop(number))
 
 
+@contextlib.contextmanager
+def recorded_device(
+    chip: Chip, path: str, program: Sequence[str], by: str, faults: FaultPlan | None = None
+) -> "Iterator[RecordedDevice]":
+    """A ``standalone_device``, recorded as ``recording`` does, until the block ends. Raises what both raise."""
+    with recording(path, chip.name, program, by) as recorder, standalone_device(chip, faults) as device:
+        yield RecordedDevice(device, recorder)
+
+
 class RecordedDevice(RecordedCalls[OpenFile]):
     """A ``Served`` device (hornito.supervisor.served) that is ``device``, with all that goes in and out recorded."""
 
@@ -66,6 +81,8 @@ class RecordedDevice(RecordedCalls[OpenFile]):
         self._known: set[int] = set()  # offsets of buffers that no job has written since the last look
         self._job: Job | None = None  # one that has not begun to run
         self._before: dict[int, Snapshot | None] = {}  # of that, by numbers in its table
+        self._written: list[tuple[int, Buffer]] = []  # what the last job may write, by numbers in its table
+        self._table: dict[int, Buffer] = {}  # its buffers, by their addresses
         device.watch(self)
 
     def call(self, file: OpenFile, request: int, arg: int, caller: ServedCaller) -> None:
@@ -75,8 +92,11 @@ class RecordedDevice(RecordedCalls[OpenFile]):
 
     # A ``JobWatcher``.
 
+    def keep_to(self, processors: set[int]) -> None:
+        self._recorder.keep_to(processors)
+
     def begins(self, job: Job) -> None:
-        written = [(number, use.buffer) for number, use in enumerate(job.uses) if writes(job.flags[number])]
+        written = [(number, job.uses[number].buffer) for number, flags in enumerate(job.flags) if flags & _WRITE]
         with self.looking:
             if self.ended_unseen:
                 buffers = {buffer for _, buffer in written}
@@ -85,12 +105,14 @@ class RecordedDevice(RecordedCalls[OpenFile]):
             for request in job.requests:  # the kernel writes there
                 self._known.discard(request.buffer.offset)
             self._before = {number: self.now_in(buffer) for number, buffer in written}
+            self._written = written
             self._job = job
 
     def runs(self, job: Job, hurry: Until = never) -> None:
         before = self._before
         with self.looking:
             self._job = None
+            self._table = {use.va: use.buffer for use in job.uses}
             placed = [
                 Placed(use.va, use.buffer.size, before[number] if number in before else self.now_in(use.buffer))
                 for number, use in enumerate(job.uses)
@@ -104,14 +126,13 @@ class RecordedDevice(RecordedCalls[OpenFile]):
         with self.looking:
             ended = _Ended(self, job, self._recorder.now())
             if job.timeline is not None:
-                self._note_written(job)
-                for number, use in enumerate(job.uses):
-                    if not writes(job.flags[number]):
-                        continue
-                    if use.buffer.shown:
-                        ended.after[number] = self._look(use.buffer)
+                self._note_written(job.written)
+                for number, buffer in self._written:
+                    if buffer.shown:
+                        ended.after[number] = self._look(buffer)
                     else:
-                        ended.unseen[number] = use.buffer
+                        ended.unseen[number] = buffer
+            self._written = []
             if ended.unseen:
                 self.ended_unseen.add(ended)
             self._recorder.ends(job.fence.number, ended)
@@ -127,19 +148,13 @@ class RecordedDevice(RecordedCalls[OpenFile]):
             for ended in list(self.ended_unseen):
                 ended.look(never)
 
-    def _note_written(self, job: Job) -> None:
+    def _note_written(self, addresses: set[int] | None) -> None:
         """What the job may have written is not known any more."""
-        written, known = job.written, self._known
-        if written is None:
-            known.clear()
+        table = self._table
+        if addresses is None or not addresses <= table.keys():  # there are other buffers in its space
+            self._known.clear()
             return
-        found = 0
-        for use in job.uses:
-            if use.va in written:
-                known.discard(use.buffer.offset)
-                found += 1
-        if found < len(written):  # there are other buffers in its space
-            known.clear()
+        self._known.difference_update(table[address].offset for address in addresses)
 
     def now_in(self, buffer: Buffer) -> Snapshot | None:
         """What it holds; None: nobody knows.

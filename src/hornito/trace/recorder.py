@@ -70,6 +70,10 @@ class Recorder:
         """Where snapshots should lie."""
         return self._writer.copies
 
+    def keep_to(self, processors: set[int]) -> None:
+        """Work that nobody waits for should be done on these."""
+        self._writer.keep_to(processors)
+
     def now(self) -> int:
         """ns on the recording's clock."""
         return self.at(self._clock())

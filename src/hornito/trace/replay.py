@@ -3,13 +3,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hornito.driver import Device
-from hornito.errors import BadInput, DeviceError
-from hornito.trace.bisection import OpenReference, bisect, run
+from hornito.errors import BadInput
+from hornito.stream import Buffer
+from hornito.trace.bisection import OpenReference, Stopped, bisect, run
 from hornito.trace.cuts import with_relocations
 from hornito.trace.footprint import Range
 from hornito.trace.records import Done, Recording, Submit
@@ -83,14 +85,14 @@ def _play(played: "_Played", device: Device, reference: OpenReference) -> Verdic
     expected = _expected(recording, submit, done)
     try:
         results = run(device, with_relocations(seen), list(expected))
-    except DeviceError as error:
+    except Stopped as error:
         if done.status != _DONE:
             return Verdict(submit.number)  # it was killed then, too
         unit = "" if error.job is None else seen.job(error.job).unit
         return Verdict(submit.number, f"is killed; it was not when it was recorded ({error})", job=error.job, unit=unit)
     if done.status != _DONE:
         return Verdict(submit.number, f"runs to its end; it was killed when it was recorded ({done.status})")
-    verdict = _judge(seen, submit, expected, results)
+    verdict = _judge(seen, expected, results)
     return verdict if verdict.is_settled else _settled(played, verdict, device, reference)
 
 
@@ -118,7 +120,7 @@ def _settled(played: _Played, verdict: Verdict, device: Device, open_reference: 
     if culprit.found is None:
         return replace(found, problem=f"job {culprit.job} is killed", difference=None)
     right = dict(zip(expected, culprit.expected, strict=True))
-    wrong = _judge(seen, played.submit, right, culprit.found)
+    wrong = _judge(seen, right, culprit.found)
     return replace(found, problem=f"job {culprit.job} differs", difference=wrong.difference)
 
 
@@ -135,23 +137,31 @@ def _expected(recording: Recording, submit: Submit, done: Done) -> dict[int, NDA
     return dict(sorted(found.items()))
 
 
-def _judge(
-    seen: SubmitView,
-    submit: Submit,
-    expected: dict[int, NDArray[np.uint8]],
-    results: Sequence[NDArray[np.uint8]],
-) -> Verdict:
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """A buffer by its number in the submission: where it lies, what it was to hold, what was found."""
+
+    number: int
+    buffer: Buffer
+    recorded: NDArray[np.uint8]
+    found: NDArray[np.uint8]
+
+    @cached_property
+    def wrong(self) -> NDArray[np.uint64]:
+        """The addresses of what differs."""
+        return np.flatnonzero(self.recorded != self.found).astype(np.uint64) + np.uint64(self.buffer.address)
+
+
+def _judge(seen: SubmitView, expected: dict[int, NDArray[np.uint8]], results: Sequence[NDArray[np.uint8]]) -> Verdict:
     """Compare, and find the first job whose results differ where no later job wrote over them."""
-    compared = sum(map(len, results))
-    buffers = seen.submission.buffers
-    wrong: list[tuple[int, NDArray[np.uint64]]] = []  # buffer, the addresses that differ
-    for (number, right), found in zip(expected.items(), results, strict=True):
-        offsets = np.flatnonzero(right != found)
-        if len(offsets):
-            wrong.append((number, offsets.astype(np.uint64) + np.uint64(buffers[number].address)))
+    submit = seen.submit
+    size = sum(map(len, results))
+    both = zip(expected.items(), results, strict=True)
+    compared = [_Compared(number, seen.submission.buffers[number], right, found) for (number, right), found in both]
+    wrong = [one for one in compared if len(one.wrong)]
     if not wrong:
-        return Verdict(submit.number, bytes=compared)
-    addresses = np.concatenate([one for _, one in wrong])
+        return Verdict(submit.number, bytes=size)
+    addresses = np.concatenate([one.wrong for one in wrong])
     blamed, inside = None, addresses
     suspects: list[_Part] = []
     for part in _parts(seen, addresses):
@@ -162,13 +172,12 @@ def _judge(
             suspects.append(part)
     numbers = tuple(part.job.number for part in suspects)
     first = int(inside.min())
-    number = next(number for number in expected if buffers[number].address <= first < buffers[number].end)
-    difference = _difference(seen, submit, number, first - buffers[number].address, expected, results)
+    difference = _difference(seen, next(one for one in wrong if first in one.wrong), first)
     if blamed is None:
-        return Verdict(submit.number, "differs", suspects=numbers, difference=difference, bytes=compared)
+        return Verdict(submit.number, "differs", suspects=numbers, difference=difference, bytes=size)
     return Verdict(
         *(submit.number, f"job {blamed.job.number} differs", "", blamed.job.number, blamed.job.unit, numbers),
-        *(difference, compared),
+        *(difference, size),
     )
 
 
@@ -212,19 +221,11 @@ def _within(addresses: NDArray[np.uint64], ranges: Sequence[Range]) -> NDArray[n
     return addresses[inside]
 
 
-def _difference(
-    seen: SubmitView,
-    submit: Submit,
-    number: int,
-    offset: int,
-    expected: dict[int, NDArray[np.uint8]],
-    results: Sequence[NDArray[np.uint8]],
-) -> Difference:
-    buffer = seen.submission.buffers[number]
-    found = results[list(expected).index(number)]
-    right = expected[number]
-    tensor = seen.goal(buffer.address + offset) or ", ".join(seen.users(number))
+def _difference(seen: SubmitView, one: _Compared, address: int) -> Difference:
+    """Of the byte at that address."""
+    offset = address - one.buffer.address
+    tensor = seen.goal(address) or ", ".join(seen.users(one.number))
     return Difference(
-        *(number, submit.buffers[order_of(submit)[number]].handle, offset, buffer.address + offset),
-        *(int(right[offset]), int(found[offset]), int(np.count_nonzero(right != found)), tensor),
+        *(one.number, seen.submit.buffers[order_of(seen.submit)[one.number]].handle, offset, address),
+        *(int(one.recorded[offset]), int(one.found[offset]), len(one.wrong), tensor),
     )

@@ -168,10 +168,15 @@ def _models(question: Question, pairs: Sequence[Pair], folder: Path) -> Iterator
     folder.mkdir(parents=True, exist_ok=True)
     for pair in pairs:
         model = question.network(pair).model()
-        numbers = (f"{name}={float(value):g}" for name, value in zip(question.parameters, pair, strict=True))
+        numbers = (f"{name}={_exact(value)}" for name, value in zip(question.parameters, pair, strict=True))
         path = folder / f"{','.join(numbers)}.tflite"
         path.write_bytes(model)
         yield path
+
+
+def _exact(value: Fraction) -> str:
+    """As the network has it: two that are written alike are alike in the model."""
+    return str(value) if value.denominator == 1 else repr(float(value))
 
 
 def _series(question: Question, found: Sequence[Track], values: Sequence[Pair]) -> Iterator[Series]:

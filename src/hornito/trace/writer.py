@@ -100,6 +100,9 @@ class TraceWriter:
                 self._failure = BadInput(f"{self._path}: recording stopped ({type(error).__name__}: {error})")
                 raise self._failure from error
 
+    def keep_to(self, processors: set[int]) -> None:
+        """Who calls does the work, wherever that is."""
+
     def close(self) -> None:
         """Write the end record. Raises BadInput if not all could be written."""
         with self._lock:

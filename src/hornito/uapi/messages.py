@@ -41,6 +41,11 @@ def refusal_line(submit: int, unit: str, reason: str, job: int | None = None, ad
     return f"virtual NPU: submit {submit}: {_word(unit)} refused {what}{where}: {' '.join(reason.split())}"
 
 
+def doubt_line(submit: int, reason: str) -> str:
+    """The virtual kernel's log line for a submission that ran, but might give something else on silicon."""
+    return f"virtual NPU: submit {submit}: {reason}; silicon may give other results"
+
+
 def fault_lines(code: int, address: int) -> list[str]:
     """The kernel's own words for an MMU fault: the exception's code, what it means, and the device address."""
     reason = FAULT_REASONS.get(code, "unknown")

@@ -103,7 +103,7 @@ class Span(NamedTuple):
 class Timeline:
     """One submission's course. Whoever runs it calls ``begin`` before each job and ``finish`` behind the last; both
     raise what ends the submission. ``stop`` may come from another thread: the next call raises. ``spans``: the jobs
-    that have run."""
+    that have run; ``doubt``: the first reason, if any, why silicon might give something else."""
 
     def __init__(self, chip: Chip, start: Start | None = None) -> None:
         self.start = start or Start()
@@ -114,6 +114,7 @@ class Timeline:
         self._next_look = TIMEOUT
         self._stopped = False
         self.spans: list[Span] = []
+        self.doubt: str | None = None
 
     @property
     def progress(self) -> Progress:
@@ -145,6 +146,10 @@ class Timeline:
         self.spans.append(Span(number, unit, self._seconds - alone, alone))
         self._jobs += 1
         self._work += work
+
+    def remark(self, doubt: str | None) -> None:
+        """Silicon might give something else, for this reason. The first one of a submission is kept."""
+        self.doubt = self.doubt or doubt
 
     def _duration(self, unit: str, work: Work, wave: int | None) -> float:
         """By how many seconds the job makes the submission longer."""

@@ -11,11 +11,11 @@ from typing import Any
 
 from hornito.hardware.chips import find_chip
 from hornito.supervisor.caller import RemoteCaller
+from hornito.supervisor.descriptors import same_description
 from hornito.supervisor.relay.device import RelayedDevice
 from hornito.supervisor.relay.files import NodeByNumber, RelayedFile
 from hornito.supervisor.served import PassOn
 from hornito.trace.recorded_relay import RecordedRelay, recorded_node
-from hornito.uapi.descriptors import same_description
 from hornito.virtual.etnaviv.caller import FileIdentity, OwnProcess
 from hornito.virtual.etnaviv.client import OpenFile
 from hornito.virtual.etnaviv.device import VirtualDevice

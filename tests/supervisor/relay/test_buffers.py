@@ -110,6 +110,21 @@ def test_a_buffer_that_the_client_holds_stays_held() -> None:
     assert kernel.prepared == Prep.WRITE
 
 
+def test_what_the_client_takes_up_during_a_look_is_not_given_back_for_it() -> None:
+    for ends_it in (False, True):
+        kernel = CachedBuffer()
+        buffer = DeviceBuffer(Handle(kernel, FD, HANDLE), SIZE, BoFlag.CACHED)
+        buffer.device_wrote()
+        buffer.prepare()
+        with buffer.taken_up():
+            GEM_CPU_PREP(kernel, FD, handle=HANDLE, op=Prep.WRITE | Prep.NOSYNC)
+        if ends_it:
+            with buffer.given_back():
+                GEM_CPU_FINI(kernel, FD, handle=HANDLE)
+        buffer.finish()
+        assert bool(kernel.prepared) is not ends_it
+
+
 def test_a_buffer_that_is_busy_or_closed_is_not_looked_at() -> None:
     kernel, snapshots = CachedBuffer(), Snapshots()
     buffer = DeviceBuffer(Handle(kernel, FD, HANDLE), SIZE, BoFlag.CACHED)

@@ -120,6 +120,17 @@ print(failed, errno.errorcode[ctypes.get_errno()], job(), prepare())
     assert (found.code, found.out, found.err) == (0, "-1 EMFILE 0 0\n", "")
 
 
+def test_an_exported_buffer_s_descriptor_closes_on_exec_if_it_was_asked_for(relayed: Relayed) -> None:
+    script = """
+import fcntl
+for flags in (os.O_RDWR, os.O_RDWR | os.O_CLOEXEC):
+    assert client.call(fd, PRIME_OUT, struct.pack("<IIi", handle, flags, -1)) == 0
+    print(fcntl.fcntl(client.word(8), fcntl.F_GETFD))
+"""
+    found, _ = relayed(python=CLIENT + script, options=(OWN_NODE,))
+    assert (found.code, found.out, found.err) == (0, "0\n1\n", "")
+
+
 def test_threads_that_submit_at_once_take_turns(relayed: Relayed) -> None:
     script = """
 content = client.submit([(3, handle, 0x10010000)])

@@ -5,11 +5,14 @@ memory, by reading that; and the CPU's caches must not show what was there befor
 Source of what CPU_PREP and CPU_FINI do to caches: Linux, etnaviv_gem.c.
 """
 
+import contextlib
 import errno
 import itertools
 import mmap
 import os
 import platform
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hornito.uapi.etnaviv import GEM_CPU_FINI, GEM_CPU_PREP, GEM_INFO, BoFlag, Prep
@@ -42,11 +45,26 @@ class Buffer:
         self._handle = handle
         self._cached = cached
         self._stale = False
-        self._prepared = False
+        self._prepared = False  # by us
+        self._lock = threading.Lock()  # clients' calls are made by another thread than looks
 
     def device_wrote(self) -> None:
         """Caches may show less than there is."""
         self._stale = self._cached
+
+    @contextlib.contextmanager
+    def taken_up(self) -> Iterator[None]:
+        """The client's CPU_PREP is made within the block, without waiting; if it succeeds the client holds it."""
+        with self._lock:
+            yield
+            self.held, self._prepared = True, False  # what we began is the client's to end
+
+    @contextlib.contextmanager
+    def given_back(self) -> Iterator[None]:
+        """The client's CPU_FINI is made within the block."""
+        with self._lock:
+            yield
+            self.held = False
 
     def content(self) -> mmap.mmap | bytearray:
         """Its bytes, as ``prepare`` brings them up to date. Raises OSError."""
@@ -56,18 +74,20 @@ class Buffer:
         """Somebody is about to look. Raises OSError."""
         # Only where it must be: what ends a look may cost a client what it has in the caches, and to prepare a buffer
         # that the client has prepared would end what the client began.
-        if self._stale and not self.held:
-            self.check()
-            handle = self._handle
-            GEM_CPU_PREP(handle.kernel, handle.fd, handle=handle.number, op=Prep.READ | Prep.NOSYNC)
-            self._prepared, self._stale = True, False
+        with self._lock:
+            if self._stale and not self.held:
+                self.check()
+                handle = self._handle
+                GEM_CPU_PREP(handle.kernel, handle.fd, handle=handle.number, op=Prep.READ | Prep.NOSYNC)
+                self._prepared, self._stale = True, False
 
     def finish(self) -> None:
         """He has looked."""
-        if self._prepared:
-            self._prepared = False
-            if not self.closed:
-                GEM_CPU_FINI(self._handle.kernel, self._handle.fd, handle=self._handle.number)
+        with self._lock:
+            if self._prepared:
+                self._prepared = False
+                if not self.closed:
+                    GEM_CPU_FINI(self._handle.kernel, self._handle.fd, handle=self._handle.number)
 
     def check(self) -> None:
         """Raises OSError with ENOENT if the handle means something else by now."""

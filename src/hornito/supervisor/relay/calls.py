@@ -92,10 +92,9 @@ def gem_userptr(call: Call) -> None:
 
 def cpu_fini(call: Call) -> None:
     with call.exchange.of(etnaviv.GemCpuFini) as arg:
-        call.exchange.make()
         buffer = call.file.known(arg.handle)
-        if buffer is not None:
-            buffer.held = False
+        with contextlib.nullcontext() if buffer is None else buffer.given_back():
+            call.exchange.make()
 
 
 def handle_to_fd(call: Call) -> None:

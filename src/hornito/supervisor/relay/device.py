@@ -11,6 +11,7 @@ import select
 import time
 from collections.abc import Callable, Iterable
 
+from hornito.supervisor.descriptors import copy_descriptor, same_description
 from hornito.supervisor.relay import calls, submit, waits
 from hornito.supervisor.relay.calls import Call, Way
 from hornito.supervisor.relay.exchange import Exchange
@@ -21,7 +22,6 @@ from hornito.supervisor.relay.slow import SlowWaits
 from hornito.supervisor.served import PassOn, ServedCaller
 from hornito.supervisor.warden import is_watched
 from hornito.uapi import etnaviv
-from hornito.uapi.descriptors import copy_descriptor, same_description
 from hornito.uapi.kernel import Kernel
 from hornito.virtual.etnaviv.caller import FileIdentity
 from hornito.virtual.etnaviv.user_memory import UserMemory

@@ -99,10 +99,6 @@ class Exchange:
             if fd >= 0:
                 os.close(fd)
 
-    def hand_over(self, fd: int, flags: int = os.O_CLOEXEC) -> int:
-        """Move a new descriptor to the caller; its number there. Raises OSError (EMFILE)."""
-        return self.caller.install(fd, flags)
-
     def _return(self, direction: Direction) -> None:
         if direction & Direction.READ:
             self.caller.write(self._pointer, bytes(self._content[: self._asked]))

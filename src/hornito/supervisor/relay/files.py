@@ -73,11 +73,13 @@ class _Unseen:
         return ClientMemory(handle, self.process, self.sent.user_ptr, self.sent.user_size)
 
     def handle(self) -> int:
-        """What came of it: 0 if it has not returned yet, failed, or something else lies there by now."""
+        """What came of it: 0 if it has not returned yet, failed, or something else lies there by now; also if that is
+        what lay there before: it may have failed."""
         with contextlib.suppress(OSError):
             content = UserMemory(self.process).read(self.pointer, len(bytes(self.sent)))
             found = GemUserPtr.from_buffer_copy(content)
-            if (found.user_ptr, found.user_size) == (self.sent.user_ptr, self.sent.user_size):
+            same = (found.user_ptr, found.user_size) == (self.sent.user_ptr, self.sent.user_size)
+            if same and found.handle != self.sent.handle:
                 return int(found.handle)
         return 0
 
@@ -153,7 +155,7 @@ class RelayedFile:
         """Those of them that tell their handle by now, and that ``is_it`` names, are seen at last."""
         for unseen in [unseen for unseen in among if is_it(unseen)]:
             handle = unseen.handle()
-            if handle:
+            if handle and handle not in self._buffers:
                 among.remove(unseen)
                 self._buffers[handle] = unseen.memory(self._handle(handle))
 

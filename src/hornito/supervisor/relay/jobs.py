@@ -5,8 +5,11 @@ A thread looks at the buffers before a submit is made, while no other job of our
 signalled, before the waiting calls of clients are answered. Who submits meanwhile waits his turn, as for a full ring.
 """
 
+import contextlib
 import ctypes
+import enum
 import errno
+import functools
 import logging
 import os
 import select
@@ -40,10 +43,16 @@ class Use:
     buffer: Buffer | None
 
 
+class Turn(enum.Enum):
+    """How far a submission has come: it waits for its turn; may be made; is being made; came too late for it."""
+
+    ASKED, READY, TAKEN, MISSED = range(4)
+
+
 @dataclass(eq=False)
 class RelayedJob:
-    """A submission on its way. ``ready``: memory has been looked at, it may be made; ``settled``: it has ended, and
-    that has been recorded. ``busy``: buffers that other jobs may be writing.
+    """A submission on its way. ``ready``: memory has been looked at, it may be made if ``Jobs.take`` says so;
+    ``settled``: it has ended, and that has been recorded. ``busy``: buffers that other jobs may be writing.
 
     From when it was made ``fence`` and ``sync_fd``, a sync file of ours, stand for it; ``started`` is when it was
     handed in, ``ended`` when it signalled (ns of CLOCK_MONOTONIC), ``status`` the sync file's.
@@ -55,7 +64,7 @@ class RelayedJob:
     uses: tuple[Use, ...]
     asked: float = field(default_factory=time.monotonic)
     ready: Signal = field(default_factory=Signal)
-    is_ready: bool = False
+    turn: Turn = Turn.ASKED
     busy: frozenset[int] = frozenset()
     fence: int = 0
     sync_fd: int = -1
@@ -119,6 +128,21 @@ class Jobs:
         """Let ``job`` become ready when its turn comes."""
         self._tell(lambda: self._asking.append(job))
 
+    def take(self, job: RelayedJob) -> bool:
+        """Whether it may be made now; then it must be, or abandoned. If not, wait for its ``ready`` of now.
+
+        What was seen of memory for one that comes too late is true no more: it has to wait for another turn.
+        """
+        with self._lock:
+            if job.turn is Turn.READY:
+                job.turn = Turn.TAKEN
+            missed = job.turn is Turn.MISSED
+            if missed:
+                job.turn, job.ready, job.asked = Turn.ASKED, Signal(), time.monotonic()
+        if missed:
+            self.ask(job)
+        return job.turn is Turn.TAKEN
+
     def submitted(self, job: RelayedJob) -> None:
         """It was handed in."""
         with self._lock:
@@ -177,11 +201,11 @@ class Jobs:
         while self._stop_at is None or (self._running and time.monotonic() < self._stop_at):
             self._wait()
             while self._commands:
-                self._commands.popleft()()
+                self._guard(self._commands.popleft())
             self._tidy_up()
             self._grant()
         for job in self._running:  # nobody will learn how they end
-            self._kernel.close(job.sync_fd)
+            self._guard(functools.partial(self._kernel.close, job.sync_fd))
         self._running.clear()
         self._tidy_up()
 
@@ -206,6 +230,8 @@ class Jobs:
             return None
         until = self._asking[0].asked + _HOLD if self._running else 0.0
         if self._granted is not None:
+            if self._granted[0].turn is Turn.TAKEN:
+                return None
             until = max(until, self._granted[1])
         return max(0, int((until - time.monotonic()) * 1000) + 1)
 
@@ -219,13 +245,16 @@ class Jobs:
         self._unused = [(file, do) for file, do in left if file in busy]
         for file, do in left:
             if file not in busy:
-                do()
+                self._guard(do)
 
     def _grant(self) -> None:
         """Let the next one go, if it is time."""
         now = time.monotonic()
         if self._granted is not None and now >= self._granted[1]:
-            self._granted = None
+            with self._lock:  # one that is being made has its turn until it was
+                if self._granted[0].turn is Turn.READY:
+                    self._granted[0].turn = Turn.MISSED
+                    self._granted = None
         while self._asking and self._granted is None:
             job = self._asking[0]
             if self._running and now < job.asked + _HOLD:
@@ -233,14 +262,23 @@ class Jobs:
             self._asking.popleft()
             self._granted = job, now + _GRANT
             job.busy = self._being_written()
-            self._show(self._watcher.prepares, job)
-            job.is_ready = True
+            self._guard(functools.partial(self._watcher.prepares, job))
+            with self._lock:
+                job.turn = Turn.READY
             job.ready.happen()
 
     def _end(self, job: RelayedJob) -> None:
         self._running.remove(job)
+        self._guard(functools.partial(self._look_behind, job))
+        with self._lock:
+            self._unsettled.remove(job)
+        job.settled.happen()
+
+    def _look_behind(self, job: RelayedJob) -> None:
+        """It has ended: see how, and what it left."""
         job.status, job.ended = self._result(job)
-        self._kernel.close(job.sync_fd)
+        with contextlib.suppress(OSError):
+            self._kernel.close(job.sync_fd)
         for buffer in _written([job]):
             buffer.device_wrote()
         if self.logged is not None:
@@ -250,18 +288,15 @@ class Jobs:
             except OSError:
                 _log.debug("the kernel's log can't be read", exc_info=True)
         job.busy = self._being_written()
-        self._show(self._watcher.ended, job)
-        with self._lock:
-            self._unsettled.remove(job)
-        job.settled.happen()
+        self._watcher.ended(job)
 
     def _being_written(self) -> frozenset[int]:
         return frozenset(buffer.identity for buffer in _written(self._running))
 
     @staticmethod
-    def _show(look: Callable[[RelayedJob], None], job: RelayedJob) -> None:
+    def _guard(do: Callable[[], None]) -> None:
         try:
-            look(job)
+            do()
         except Exception:  # to look on is a help; no call may wait for ever because of it
             _log.exception("a job could not be watched")
 

@@ -54,21 +54,27 @@ class Submits:
             copies = {name: ours.enter_context(exchange.table(arg, name, size)) for name, size in lengths.items()}
             whole = all(len(copies[name]) == size for name, size in lengths.items())
             job = self._turn(call, arg, copies["bos"], copies["stream"]) if whole else None
+            spare = -1  # for us to see its fence by: what has been handed in must not fail for want of a descriptor
             try:
+                spare = os.dup(exchange.fd)
                 if arg.flags & SubmitFlag.FENCE_FD_IN:
                     ours.enter_context(exchange.descriptor(arg, "fence_fd"))
                 ours.enter_context(exchange.exchanged(arg, "flags", arg.flags | SubmitFlag.FENCE_FD_OUT))
                 started = time.monotonic_ns()
                 exchange.make()
             except BaseException as error:
+                if spare >= 0:
+                    os.close(spare)
                 if job is not None:
                     call.jobs.abandon(job)
                 if isinstance(error, OSError) and error.errno == errno.EPERM and call.file.has_client_memory:
                     raise PassOn from None  # its own process must be the one that pins it
                 raise
             sync_fd: int = arg.fence_fd
-        if job is not None:  # else somebody made its tables readable while we looked: it runs unrecorded
-            job.started, job.fence, job.sync_fd = started, arg.fence, os.dup(sync_fd)
+        if job is None:  # somebody made its tables readable while we looked: it runs unrecorded
+            os.close(spare)
+        else:
+            job.started, job.fence, job.sync_fd = started, arg.fence, os.dup2(sync_fd, spare, inheritable=False)
             call.jobs.submitted(job)
         return sync_fd
 
@@ -85,7 +91,7 @@ class Submits:
             call.jobs.ask(job)
         else:
             job = known[2]
-        if not job.is_ready:
+        if not call.jobs.take(job):
             raise Pending(job.ready)
         del self._asked[caller.pid]
         return job

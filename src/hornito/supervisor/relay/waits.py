@@ -2,6 +2,7 @@
 """How does a client wait without keeping the others from being answered? It is found out whether the kernel would let
 it wait; then it waits here, for our own jobs as for those of strangers."""
 
+import contextlib
 import errno
 import os
 import time
@@ -93,15 +94,14 @@ def gem_wait(call: Call) -> None:
 def cpu_prep(call: Call) -> None:
     with call.exchange.of(GemCpuPrep) as arg:
         flags = 0 if arg.op & Prep.WRITE else int(SubmitBoFlag.WRITE)
+        buffer = call.file.known(arg.handle)
         try:
-            _Waiting(call, arg, "op", int(Prep.NOSYNC), _users(call, arg.handle, flags)).settle()
+            with contextlib.nullcontext() if buffer is None else buffer.taken_up():
+                _Waiting(call, arg, "op", int(Prep.NOSYNC), _users(call, arg.handle, flags)).settle()
         except OSError as error:
             if error.errno == errno.EPERM and call.file.has_client_memory:
                 raise PassOn from None  # its own process must be the one that pins it
             raise
-        buffer = call.file.known(arg.handle)
-        if buffer is not None:
-            buffer.held = True
 
 
 def _users(call: Call, handle: int, flags: int) -> list[RelayedJob]:

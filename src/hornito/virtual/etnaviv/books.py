@@ -186,12 +186,12 @@ class Books:
 
     def end_job(self, job: Job) -> None:
         """The log says how it ended before anybody learns that it has. The worker calls it, without the lock."""
-        self.recovery.recover(job)
+        killed = self.recovery.recover(job)
         with self.lock:
             job.file.log.extend(job.lines)
             self._tell_log(job.lines)
             del self._jobs[job.fence.number]
-            if job.lines:
+            if killed:
                 doom(job, self._jobs.values())
             for change, _ in job.unmapped:  # let the books say so, and a later submit tries again
                 mapping = None if change.buffer is None else job.file.book.find(change.buffer)

@@ -49,8 +49,9 @@ class Executor(Protocol):
 class ElsewhereExecutor(Executor, Protocol):
     """One that leaves its caller free while a stream runs."""
 
-    def keep_apart(self) -> None:
-        """The calling thread will work while streams run: neither should wait for the other."""
+    def keep_apart(self) -> set[int]:
+        """The calling thread will work while streams run: neither should wait for the other. Which processors are left
+        for that."""
 
     def run_beside(self, space: Any, stream: NDArray[np.uint32], timeline: Timeline, beside: "Beside") -> None:
         """As ``run``; does ``beside``, which must not raise, once it has begun. Perhaps never."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hornito.errors import BadStream
 from hornito.hardware.chips import Chip
-from hornito.uapi.messages import PREFIX, RECOVERED, fault_lines, offender_line, refusal_line
+from hornito.uapi.messages import PREFIX, RECOVERED, doubt_line, fault_lines, offender_line, refusal_line
 from hornito.uapi.recovery import RING_JOBS
 from hornito.virtual.etnaviv.core_dump import core_dump
 from hornito.virtual.etnaviv.scheduler import Cancelled, Job
@@ -34,13 +34,15 @@ class Recovery:
         self._chip = chip
         self._fd = pool_fd
 
-    def recover(self, job: Job) -> None:
-        """The worker calls it before anybody learns that the job has ended; sets the job's lines."""
+    def recover(self, job: Job) -> bool:
+        """The worker calls it before anybody learns that the job has ended; sets the job's lines. Was it killed?"""
+        if job.timeline is not None and job.timeline.doubt is not None:
+            job.lines = [PREFIX + doubt_line(job.fence.number, job.timeline.doubt)]
         if job.error is None or isinstance(job.error, Cancelled):
-            return
-        job.lines = _log_lines(job)
+            return False
+        job.lines += _log_lines(job)
         if not self.armed or job.timeline is None:
-            return
+            return True
         self.armed = False
         try:
             dump = core_dump(job, self._chip, self._fd)
@@ -50,6 +52,7 @@ class Recovery:
                 self.dumped(dump)
         except Exception:  # a dump is a help; the job's end must not depend on it
             _log.exception("the core dump could not be kept")
+        return True
 
 
 def doom(killed: Job, waiting: Iterable[Job]) -> None:

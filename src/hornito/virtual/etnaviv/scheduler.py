@@ -64,6 +64,9 @@ class JobWatcher(Protocol):
     """Who wants to see memory as jobs find it and leave it. Called in the worker's thread; none may raise, or call
     the device."""
 
+    def keep_to(self, processors: set[int]) -> None:
+        """Jobs run on others: what works for the watcher should leave those alone."""
+
     def begins(self, job: Job) -> None:
         """All that the job reads is in its buffers; it runs next."""
 
@@ -152,7 +155,7 @@ class Scheduler:
         try:
             if isinstance(executor, ElsewhereExecutor):
                 if not self._apart:
-                    executor.keep_apart()
+                    watcher.keep_to(executor.keep_apart())
                     self._apart = True
                 executor.run_beside(
                     space, job.stream, timeline, lambda hurry: self._tell(lambda job: watcher.runs(job, hurry), job)

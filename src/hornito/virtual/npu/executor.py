@@ -79,13 +79,13 @@ class Executor:
         if job.unit == "NN":
             layer = self._nn.fetch(space, job.descriptors[0])
             if job.wave is not None:
-                self._hazards.check(job.number, job.unit, job.wave, layer.footprint)
+                timeline.remark(self._hazards.found(job.number, job.wave, layer.footprint))
             timeline.begin(job.number, job.unit, job.end, layer.work, job.wave)
             self._nn.execute(space, layer)
         else:
             moves = self._tp.fetch(space, job.descriptors)
             if job.wave is not None:
-                self._hazards.check(job.number, job.unit, job.wave, moves.footprint)
+                timeline.remark(self._hazards.found(job.number, job.wave, moves.footprint))
             timeline.begin(job.number, job.unit, job.end, moves.work, job.wave)
             self._tp.execute(moves)
 

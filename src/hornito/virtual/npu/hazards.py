@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Do jobs that may run at the same time keep out of each other's memory?
 
-In parallel mode nothing orders the jobs between two waits of the front end, not even those of one unit. What they give
-where one writes what another reads or writes is nobody's guess, so the model refuses the later one.
+In parallel mode nothing orders the jobs between two waits of the front end, not even those of one unit. Where one
+writes what another reads or writes, silicon may give anything; the model runs them in order and says so. The reference
+driver submits such jobs when it is asked for that mode, which its authors call unsafe (databook, command-stream.md).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from hornito.virtual.faults import Fault
 
 Stretch = tuple[int, int]  # addresses: first and last + 1
 
@@ -28,11 +27,13 @@ class Hazards:
         self._wave = 0
         self._jobs: list[tuple[int, Footprint]] = []
 
-    def check(self, number: int, unit: str, wave: int, footprint: Footprint) -> None:
-        """Job ``number`` is about to begin. Raises Fault where an earlier one that may still run is in its way."""
+    def found(self, number: int, wave: int, footprint: Footprint) -> str | None:
+        """Job ``number`` is about to begin: how an earlier one that may still run is in its way, None if none is."""
         if wave != self._wave:
             self._wave, self._jobs = wave, []
-        for other, earlier in self._jobs:
+        before = self._jobs
+        self._jobs = [*before, (number, footprint)]
+        for other, earlier in before:
             for verbs, mine, theirs in (
                 ("reads what job {} writes", footprint.reads, earlier.writes),
                 ("writes what job {} reads", footprint.writes, earlier.reads),
@@ -41,9 +42,8 @@ class Hazards:
                 address = _meeting(mine, theirs)
                 if address is not None:
                     what = verbs.format(other)
-                    text = f"job {number} {what}, at {address:#010x}, in parallel mode with no stall between them"
-                    raise Fault(text, unit=unit, job=number, address=address)
-        self._jobs.append((number, footprint))
+                    return f"job {number} {what}, at {address:#010x}, in parallel mode with no stall between them"
+        return None
 
 
 def _meeting(some: Sequence[Stretch], others: Sequence[Stretch]) -> int | None:

@@ -5,6 +5,7 @@ The loops of the units are here, those that read coefficients in ``decoders``. N
 ``warm_up`` does it all at once: before the first job, never during one. What was compiled once is loaded without numba.
 """
 
+import functools
 import logging
 import os
 import shutil
@@ -76,7 +77,7 @@ class Kernel:
                 except (machine_code.NotToBeKept, RuntimeError) as why:  # the latter is what LLVM raises
                     log.debug("%s: %s", self.name, why)
                     content = memoryview(b"")  # so that nobody tries again
-                machine_code.keep(name, content)
+                machine_code.keep(kept, name, content)
             if not content:
                 return None
             found.append(machine_code.load(content))
@@ -118,7 +119,12 @@ class Kernel:
 def _sources(function: Callable[..., Any]) -> list[bytes]:
     """All that a loop may be made of: its module's source, what modules share, and the tiles of this processor."""
     tiles = matrix.arithmetic().encode()
-    return [tiles, *(Path(path).read_bytes() for path in (function.__code__.co_filename, __file__, matrix.__file__))]
+    return [tiles, *(_content(path) for path in (function.__code__.co_filename, __file__, matrix.__file__))]
+
+
+@functools.cache
+def _content(path: str) -> bytes:
+    return Path(path).read_bytes()
 
 
 def _cache_folder(function: Callable[..., Any]) -> str | None:

@@ -133,7 +133,6 @@ class Overloaded:
         return loop(first, *others)
 
 
-@functools.cache
 def store() -> Store | None:
     """Where machine code is kept; None where it can't be, or numba's settings ask for other code than usual.
 
@@ -153,6 +152,15 @@ def store() -> Store | None:
 
 def key(name: str, sources: Sequence[bytes]) -> str:
     """The entry's name: a loop by all that its machine code depends on, its own ``sources`` among it."""
+    digest = hashlib.sha256(_maker())
+    for part in sources:
+        digest.update(hashlib.sha256(part).digest())
+    return f"{name}-{digest.hexdigest()}"
+
+
+@functools.cache
+def _maker() -> bytes:
+    """What all machine code of this process depends on: this module, numba, LLVM, Python, the processor."""
     import importlib.util
 
     import llvmlite
@@ -162,10 +170,7 @@ def key(name: str, sources: Sequence[bytes]) -> str:
     assert numba is not None and numba.origin is not None
     version = (Path(numba.origin).parent / "_version.py").read_bytes()
     host = f"{_OBJECT_WORDS} {llvmlite.__version__} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
-    digest = hashlib.sha256(Path(__file__).read_bytes())
-    for part in (version, host.encode(), *sources):
-        digest.update(hashlib.sha256(part).digest())
-    return f"{name}-{digest.hexdigest()}"
+    return b"\0".join((Path(__file__).read_bytes(), version, host.encode()))
 
 
 def load(content: memoryview) -> Loaded:
@@ -182,15 +187,10 @@ def load(content: memoryview) -> Loaded:
     return Loaded(engine, head["symbol"], head["result"], head["arguments"])
 
 
-def keep(name: str, content: memoryview) -> None:
+def keep(place: Store, name: str, content: memoryview) -> None:
     """Put what ``make`` made where later starts find it, if that can be."""
-    place = store()
-    if place is None:
-        return
-    try:
+    with contextlib.suppress(BadInput):
         place.put(name, [content])
-    except BadInput:
-        store.cache_clear()
 
 
 def make(function: Callable[..., Any], signature: str) -> bytes:

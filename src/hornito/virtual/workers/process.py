@@ -146,22 +146,24 @@ class ProcessExecutor:
         space.add_written(answer["written"])
         timeline.progress = Progress.decode(answer["progress"])
         timeline.spans = [Span(*values) for values in answer["spans"]]
+        timeline.doubt = answer["doubt"]
         if "fault" in answer:
             raise decode_fault(answer["fault"])
         if "failure" in answer:
             raise RuntimeError(answer["failure"])
 
-    def keep_apart(self) -> None:
-        """Give the process and the calling thread different processors, as far as there are several. Else the system
-        likes to start a job on its caller's, which then has to wait for what is done beside it."""
+    def keep_apart(self) -> set[int]:
+        """Give the process and the calling thread different processors, as far as there are several; the latter's.
+        Else the system likes to start a job on its caller's, where it has to wait for what is done beside it."""
         allowed = sorted(os.sched_getaffinity(0))
         half = (len(allowed) + 1) // 2
         if half == len(allowed):
-            return
+            return set(allowed)
         self._processors = set(allowed[:half])
         with contextlib.suppress(OSError):  # it is no more than a help
             os.sched_setaffinity(0, allowed[half:])
         self._place()
+        return set(allowed[half:])
 
     def _place(self) -> None:
         if self._processors and self.pid is not None:

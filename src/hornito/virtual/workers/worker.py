@@ -86,6 +86,7 @@ class Worker:
         return answer | {
             "progress": timeline.progress.encode(),
             "spans": timeline.spans,
+            "doubt": timeline.doubt,
             "written": sorted(self._space(values).written()),
         }
 
