@@ -161,9 +161,9 @@ def test_tensor_between_two_segments_stays_in_planes() -> None:
     assert crossing(skipping(), Technique.LAYOUTS) == [(1, 8, 8, 4)]
 
 
-def test_tensor_between_two_segments_is_turned_back_for_the_cpu_or_the_user() -> None:
-    assert crossing(skipping(cpu_reads=True)) == [(1, 8, 8, 4)]
-    assert crossing(skipping(is_output=True)) == [(1, 8, 8, 4)]
+@pytest.mark.parametrize(("cpu_reads", "is_output"), [(True, False), (False, True)], ids=["the CPU", "the user"])
+def test_tensor_between_two_segments_is_turned_back_for_who_wants_it(cpu_reads: bool, is_output: bool) -> None:
+    assert crossing(skipping(cpu_reads=cpu_reads, is_output=is_output)) == [(1, 8, 8, 4)]
 
 
 def test_convolution_clamps_its_own_results() -> None:
