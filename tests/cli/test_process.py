@@ -43,8 +43,8 @@ def test_closed_pipe_is_not_blamed_on_the_output(folder: Path, tmp_path: Path) -
     np.save(tmp_path / "film.npy", np.load(folder / "layer.npy").repeat(3, axis=0))
     read, write = os.pipe()
     os.close(read)
-    film, output = ["--frames", tmp_path / "film.npy"], ["--output", tmp_path / "o.npy"]
-    process = start("run", folder / "layer.tflite", *film, *output, "--json", "--device", "cpu", stdout=write)
+    given = [f"--frames={tmp_path / 'film.npy'}", f"--output={tmp_path / 'o.npy'}", "--json", "--device=cpu"]
+    process = start("run", folder / "layer.tflite", *given, stdout=write)
     os.close(write)
     assert "written" not in process.communicate()[1]
     assert process.returncode == 128 + signal.SIGPIPE
