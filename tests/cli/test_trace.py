@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Does ``hornito trace`` show what it is asked for, and refuse the rest in one line?"""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from hornito.cli import pager
+from hornito.trace.records import Header
+from hornito.trace.writer import save
 from tests.cli.conftest import Hornito
 from tests.compiler.networks import Layer
 from tests.trace import samples
@@ -83,8 +86,18 @@ def test_import_makes_a_recording(hornito: Hornito, path: Path, tmp_path: Path) 
         (["show", "none.trace"], "No such file"),
         (["show", "{path}", "--job", "x"], "is no job"),
         (["show", "{path}", "--chip", "z80"], "unknown chip 'z80'"),
-        (["show", "{path}", "--weights", "0"], "submit 1 has no NN job 0; it has 1"),
-        (["show", "{path}", "--weights", "5.0"], "has no submit 5"),
+        (["show", "{path}", "--weights", "0"], "has no NN job 0; there are 1"),
+        (["show", "{path}", "--submit", "99"], "no submit 99; submits are 0 to 1"),
+        (["show", "{path}", "--submit", "99", "--calls"], "no submit 99; submits are 0 to 1"),
+        (["show", "{path}", "--job", "999"], "no job 999; jobs are 0 to 2"),
+        (["show", "{path}", "--job", "1", "--unit", "tp"], "no TP job 1; jobs are 0, 2"),
+        (["show", "{path}", "--job", "999", "--json"], "no job 999; jobs are 0 to 2"),
+        (["show", "{path}", "--field", "nope"], "no field or state nope"),
+        (["facts", "nopexx"], "no fact is named nopexx"),
+        (["study", "size=4,5", "--client", "true"], "the command has no {model}"),
+        (["study", "output_scale=1e-300,1"], "scales are from 1e-09 to 1e+09"),
+        (["study", "size=4,5", "--keep", "{path}"], "is no folder"),
+        (["show", "{path}", "--weights", "5.0"], "has no NN job 5.0; there are 1"),
         (["show", "{path}", "-o", "w.npz"], "--weights JOB"),
         (["show"], "required: F"),
         ([], "required: ACTION"),
@@ -99,6 +112,27 @@ def test_what_makes_no_sense_is_refused_in_one_line(
     assert outcome.code == 2
     assert len(outcome.err.splitlines()) == 1
     assert text in outcome.err
+
+
+def test_a_pipe_is_refused_and_not_waited_for(hornito: Hornito, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "mesa-nn-000-000.bin")
+    for name in ("pipe", "mesa-nn-000-000.bin"):
+        outcome = hornito("trace", "show", tmp_path / name)
+        assert outcome.code == 2
+        assert "is no ordinary file" in outcome.err
+
+
+def test_weights_of_a_job_of_several_submits_are_asked_for(hornito: Hornito, tmp_path: Path) -> None:
+    made = samples.archive()
+    twice = dataclasses.replace(made, submissions=(*made.submissions, made.submissions[1]))
+    path = tmp_path / "twice.trace"
+    save(samples.store(twice).recording("twice", Header("test", made.chip)), path)
+    outcome = hornito("trace", "show", path, "--weights", "1")
+    assert outcome.code == 2
+    assert "job 1 is an NN job of the submits 1, 2; write 1.1 for that of submit 1" in outcome.err
+    assert hornito("trace", "show", path, "--weights", "2.1").code == 0
+    assert "there are 1 of submit 1; 1 of submit 2" in hornito("trace", "show", path, "--weights", "0").err
 
 
 @pytest.mark.parametrize(
@@ -199,6 +233,8 @@ def test_diff_s_trouble_is_2(hornito: Hornito, path: Path) -> None:
 def test_coverage_counts_and_names(hornito: Hornito, path: Path) -> None:
     outcome = hornito("trace", "coverage", path)
     assert outcome.code == 0
+    assert any(line.startswith("    2 streams ") for line in outcome.lines)
+    assert any(line.startswith("    1 NN descriptor ") for line in outcome.lines)
     assert outcome.lines[0].split() == ["bits", "replayed", "inferred", "unknown", "strange", "unnamed"]
     assert any(line.split()[:2] == ["1", "NN"] for line in outcome.lines)
     assert any("further5 (unknown)" in line for line in outcome.lines)

@@ -16,7 +16,7 @@ from hornito.trace.clients import Client, Command, OwnDriver, Refusal
 from hornito.trace.each_model import command_for, run
 from hornito.trace.layer import Layer, parse_values
 from hornito.trace.load import load
-from hornito.trace.records import Call, Done, Submit
+from hornito.trace.records import Call, Done, Recording, Submit
 from hornito.trace.study import Question, Study, study
 from tests.supervisor.conftest import watching
 from tests.supervisor.test_delegate import delegate
@@ -87,7 +87,7 @@ def test_a_program_is_recorded_model_by_model(watching: None, tmp_path: Path, mo
     "command,seconds,reason",
     [
         (["true"], 10.0, "it starts no job"),
-        (["sh", "-c", "sleep 100"], 0.1, "the client ended with status -9: it took more than 0.1 seconds"),
+        (["sh", "-c", "sleep 100"], 0.1, "the client ended with status -9 (SIGKILL): it took more than 0.1 seconds"),
         (["/nonsense"], 10.0, "the client ended with status 127: /nonsense: No such file or directory"),
     ],
 )
@@ -97,6 +97,20 @@ def test_clients_that_do_nothing_are_told(
     path = tmp_path / "1s.tflite"
     path.write_bytes(SMALL.model())
     assert list(Command(command, CHIP, seconds).record([path])) == [Refusal(reason)]
+
+
+def test_a_client_that_crashes_behind_its_jobs_is_remarked_upon(
+    watching: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    program = tmp_path / "client.py"
+    crash = "import signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    program.write_text(f"{PROGRAM}\n{crash}\n")
+    path = tmp_path / "1s.tflite"
+    path.write_bytes(SMALL.model())
+    (found,) = Command([sys.executable, str(program)], CHIP).record([path])
+    assert isinstance(found, Recording)
+    (told,) = caplog.messages
+    assert told.startswith("1s: the client ended with status -11 (SIGSEGV)")
 
 
 def test_nobody_waits_for_what_a_client_leaves_behind_with_its_output_open() -> None:

@@ -43,12 +43,14 @@ def _lines(found: "Coverage", everything: bool) -> "Iterator[Shown]":
     from hornito.trace.coverage import Trust
     from hornito.trace.show import Shown, Style
 
-    names = {"stream": "streams", "NN": "NN descriptors", "TP": "TP descriptors", "coefficients": "coefficient streams"}
+    names = {"stream": "stream", "NN": "NN descriptor", "TP": "TP descriptor", "coefficients": "coefficient stream"}
     yield Shown(f"{'':24}{'bits':>12}" + "".join(f"{trust.value:>12}" for trust in Trust), Style.HEADING)
     for structure, name in names.items():
+        count = found.counts[structure]
+        plural = name if count == 1 else f"{name}s"
         totals = found.totals((structure,))
         cells = f"{totals.total():12,}" + "".join(f"{totals[trust]:12,}" for trust in Trust)
-        yield Shown(f"{found.counts[structure]:5,} {name:18}{cells}", Style.HEADING)
+        yield Shown(f"{count:5,} {plural:18}{cells}", Style.HEADING)
         for word in found.words():
             if word.structure != structure or not (everything or word.notes or word.unnamed_set):
                 continue

@@ -6,6 +6,7 @@ import argparse
 from hornito.cli.options import print_json
 from hornito.cli.pager import paged, wants_colour
 from hornito.cli.trace_options import add_output, write
+from hornito.errors import BadInput
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,10 @@ def run(options: argparse.Namespace) -> int:
 
     wanted = [pattern.lower() for pattern in options.patterns]
     found = [one for one in facts() if not wanted or any(fnmatchcase(one.name.lower(), each) for each in wanted)]
+    if not found:
+        raise BadInput(
+            f"no fact is named {' or '.join(wanted)}; without a name, all are listed ('*conv*' is a pattern)"
+        )
     if options.json:
         print_json([vars(one) for one in found])
         return 0

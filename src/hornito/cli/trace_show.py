@@ -4,7 +4,8 @@
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from hornito.cli.options import print_json, remark
 from hornito.cli.pager import paged, wants_colour
@@ -14,6 +15,7 @@ from hornito.errors import BadInput
 if TYPE_CHECKING:
     from hornito.trace.coefficients import Coefficients
     from hornito.trace.records import Recording
+    from hornito.trace.show import Options, Shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,20 +38,23 @@ def run(options: argparse.Namespace) -> int:
     recordings = load_all(options.files)
     if options.weights:
         return _weights(recordings, options)
+    seen = [_Counted(wanted) for _ in recordings]
     if options.json:
-        for recording in recordings:
+        for recording, one in zip(recordings, seen, strict=True):
             head = {"file": recording.path, "source": recording.header.source, "chip": recording.header.chip}
             sys.stdout.write(json.dumps(head)[:-1] + ', "events": [')
-            for number, event in enumerate(as_json(recording, wanted)):
+            for number, event in enumerate(one.events(as_json(recording, wanted))):
                 sys.stdout.write(("," if number else "") + "\n" + json.dumps(event))
             sys.stdout.write(f'\n], "problem": {json.dumps(recording.problem)}}}\n')
             warn(recording)
+        _check_found(recordings, wanted, seen)
         return 0
     with paged(not options.no_pager) as out:
-        for recording in recordings:
-            write(show(recording, wanted), out, wants_colour(options.color))
+        for recording, one in zip(recordings, seen, strict=True):
+            write(one.lines(show(recording, wanted)), out, wants_colour(options.color))
     for recording in recordings:
         warn(recording)
+    _check_found(recordings, wanted, seen)
     return 0
 
 
@@ -79,17 +84,38 @@ def _weights(recordings: "list[Recording]", options: argparse.Namespace) -> int:
 
 def _find(recordings: "list[Recording]", options: argparse.Namespace) -> "Coefficients":
     from hornito.trace.selection import job_number
-    from hornito.trace.view import view
+    from hornito.trace.unmatched import convolution
 
     wanted = job_number(options.weights)
     if len(recordings) > 1:
         raise BadInput(f"--weights is for one recording; {len(recordings)} are named")
-    problem: BadInput | None = None
-    for submit in recordings[0].submits():
-        if wanted.submit not in (None, submit.number):
-            continue
-        try:
-            return view(recordings[0], submit, check_chip(options.chip)).weights_of(wanted.job)
-        except BadInput as error:
-            problem = error
-    raise problem or BadInput(f"{recordings[0].path}: has no submit {wanted.submit}")
+    return convolution(recordings[0], wanted, check_chip(options.chip)).weights_of(wanted.job)
+
+
+class _Counted:
+    """Counts what of a recording a selection shows, as it goes by: submits alone where no more of them is wanted."""
+
+    def __init__(self, wanted: "Options") -> None:
+        chosen = wanted.selection
+        self._deep = wanted.streams and bool(chosen.jobs or chosen.units or chosen.fields)
+        self.found = chosen.everything
+
+    def lines(self, lines: "Iterator[Shown]") -> "Iterator[Shown]":
+        from hornito.trace.show import Style
+
+        for number, line in enumerate(lines):
+            self.found |= number > 0 and not (self._deep and line.style is Style.HEADING)
+            yield line
+
+    def events(self, events: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for event in events:
+            self.found |= not self._deep or bool(event.get("lines") or event.get("problem"))
+            yield event
+
+
+def _check_found(recordings: "list[Recording]", wanted: "Options", counted: "list[_Counted]") -> None:
+    """Raises BadInput where nothing of any recording was selected."""
+    if recordings and not any(one.found for one in counted):
+        from hornito.trace.unmatched import reason
+
+        raise BadInput(f"{recordings[0].path}: {reason(recordings[0], wanted.selection, wanted.chip)}")

@@ -109,6 +109,7 @@ def _question(options: argparse.Namespace) -> "Question":
 def _client(options: argparse.Namespace) -> "Client":
     from hornito.hardware.chips import DEFAULT_CHIP, find_chip
     from hornito.trace.clients import SECONDS, Command, OwnDriver
+    from hornito.trace.each_model import PLACE
 
     chip = find_chip(options.chip or DEFAULT_CHIP)
     if options.client is None:
@@ -117,6 +118,8 @@ def _client(options: argparse.Namespace) -> "Client":
         return OwnDriver(chip, options.plan or LEVEL, preparation())
     if not options.client:
         raise BadInput("--client '': no command")
+    if not any(PLACE in argument for argument in options.client):
+        raise BadInput(f"--client: the command has no {PLACE}; write that where it takes the model's path")
     if options.plan is not None:
         raise BadInput("--plan goes with Hornito's own compiler; --client has a mind of its own")
     return Command(options.client, chip, options.timeout or SECONDS, f"hornito {__version__}")
@@ -221,13 +224,20 @@ def numbers(values: Sequence[Fraction]) -> str:
     whole = all(value.denominator == 1 for value in values)
     if whole and len(values) > 2 and all(b - a == 1 for a, b in zip(values, values[1:], strict=False)):
         return f"{values[0]}..{values[-1]}"
-    if len(values) > _MOST_LISTED:
-        return f"{', '.join(map(_number, values[:3]))}, ... {_number(values[-1])}"
-    return ", ".join(map(_number, values))
+    # As few digits as tell them apart.
+    texts = [_number(value) for value in values]
+    for digits in range(4, 9):
+        short = [_number(value, digits) for value in values]
+        if len(set(short)) == len(set(texts)):
+            texts = short
+            break
+    if len(texts) > _MOST_LISTED:
+        return f"{', '.join(texts[:3])}, ... {texts[-1]}"
+    return ", ".join(texts)
 
 
-def _number(value: Fraction) -> str:
-    return str(value) if value.denominator == 1 else f"{float(value):.4g}"
+def _number(value: Fraction, digits: int = 9) -> str:
+    return str(value) if value.denominator == 1 else f"{float(value):.{digits}g}"
 
 
 def series_json(one: "Series") -> dict[str, Any]:

@@ -4,6 +4,8 @@ asks of the virtual kernel."""
 
 import dataclasses
 import json
+import logging
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,10 +23,12 @@ from hornito.trace.reader import open_trace
 from hornito.trace.records import Call, Done, Event, Header, JobTime, Recording, Submit
 from hornito.trace.writer import TraceWriter, save
 from hornito.uapi.drm import RENDER_NODE
+from hornito.words import counted
 
 if TYPE_CHECKING:
     from hornito.virtual.npu.executor import Executor
 
+_log = logging.getLogger(__name__)
 SECONDS = 300.0  # that a command may take for one model
 _LONGEST = 160  # characters of a reason
 _NO_JOB = "it starts no job"
@@ -116,13 +120,19 @@ class Command:
             pieces = _pieces(recording, len(models), statuses[0]["runner"])
             if recording.problem:
                 raise DeviceError(f"the recording has no end: {recording.problem}")
+            failed = []
             for path, status, piece in zip(models, statuses, pieces, strict=True):
                 if not any(isinstance(event, Submit) for event in piece):
                     yield Refusal(_reason(status))
                     continue
+                if status["status"]:
+                    failed.append(f"{path.stem}: {_reason(status)}")
                 header = dataclasses.replace(recording.header, source="study")
                 save(Recording(str(path), header, _events(piece), recording), _beside(path))
                 yield open_trace(_beside(path))
+            if failed:
+                more = f", and {counted(len(failed) - 1, 'other')} in some such way" if len(failed) > 1 else ""
+                _log.warning("%s%s; what it had submitted by then is what was compared", failed[0], more)
 
     def _run(self, models: Sequence[Path], trace: Path) -> None:
         runner = [*_program("hornito.trace.each_model"), str(self.seconds), *map(str, models), "--", *self.command]
@@ -149,9 +159,14 @@ def _beside(model: Path) -> Path:
 
 def _reason(status: dict[str, Any]) -> str:
     said = str(status["said"])[-_LONGEST:]
-    if status["status"]:
-        return f"the client ended with status {status['status']}" + (f": {said}" if said else "")
+    if code := status["status"]:
+        told = f"status {code}" if code >= 0 else f"status {code} ({_signal(-code)})"
+        return f"the client ended with {told}" + (f": {said}" if said else "")
     return _NO_JOB
+
+
+def _signal(number: int) -> str:
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
 
 
 def _pieces(recording: Recording, count: int, runner: int) -> list[list[Event]]:

@@ -130,12 +130,14 @@ def parse_values(text: str) -> list[Fraction]:
 def _check_readable(text: str) -> None:
     """Raises BadInput for a number that is too long to be read."""
     _, _, exponent = text.lower().partition("e")
-    if len(text) > _LONGEST_NUMBER or len(exponent.strip().lstrip("+-0")) > _LONGEST_EXPONENT:
-        shown = text if len(text) <= _LONGEST_NUMBER else f"{text[:_LONGEST_NUMBER]}..."
+    if len(text) <= _LONGEST_NUMBER and len(exponent.strip().lstrip("+-0")) > _LONGEST_EXPONENT:
         raise BadInput(
-            f"{shown!r} is no value of a parameter; write at most {_LONGEST_NUMBER} characters, and an exponent of at "
-            f"most {_LONGEST_EXPONENT} digits"
+            f"{text!r} is beyond all bounds: scales are from {_LEAST_SCALE:g} to {_LARGEST_SCALE:g}, and no other "
+            f"parameter is above {max(most for _, most in _BOUNDS.values())}"
         )
+    if len(text) > _LONGEST_NUMBER:
+        shown = f"{text[:_LONGEST_NUMBER]}..."
+        raise BadInput(f"{shown!r} is no value of a parameter; write at most {_LONGEST_NUMBER} characters")
 
 
 def _check_bounds(name: str, value: float) -> None:

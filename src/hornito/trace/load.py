@@ -46,12 +46,14 @@ def _is_dump(path: Path) -> bool:
     """Is it a file that Mesa's driver dumped, or a folder that has some?"""
     if path.is_dir():
         return any(DUMP_NAME.fullmatch(entry.name) for entry in path.iterdir())
-    return DUMP_NAME.fullmatch(path.name) is not None and path.exists()
+    return DUMP_NAME.fullmatch(path.name) is not None and path.is_file()
 
 
 def _load_file(path: Path) -> Recording:
     if path.is_dir():
         raise BadInput(f"{path}: is a folder without files of Mesa's dumps (mesa-nn-000-000.bin)")
+    if path.exists() and not path.is_file():
+        raise BadInput(f"{path}: is no ordinary file but a device or a pipe; save it as a file, and name that")
     try:
         with path.open("rb") as file:
             start = file.read(_START)

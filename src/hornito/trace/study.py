@@ -165,7 +165,10 @@ def _seen(result: Recording | Refusal) -> list[SubmitView] | Refusal:
 
 def _models(question: Question, pairs: Sequence[Pair], folder: Path) -> Iterator[Path]:
     """A file for each, named by the values. Raises BadInput."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise BadInput(f"{error.filename}: is no folder; name one, or a new one, for models and recordings") from error
     for pair in pairs:
         model = question.network(pair).model()
         numbers = (f"{name}={_exact(value)}" for name, value in zip(question.parameters, pair, strict=True))
