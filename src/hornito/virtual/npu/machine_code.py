@@ -152,7 +152,7 @@ def allowed() -> int:
     try:
         return min(_LIMIT, cache_limit())
     except BadInput as error:  # no reason not to run
-        _remark_once(f"machine code is not kept for the next start: {error}")
+        _remark_once(f"machine code in the cache is not used: {error}")
         return 0
 
 
@@ -163,7 +163,7 @@ def may_keep_in(folder: Path, top: Path, *, alone: bool = False) -> bool:
     except OSError:
         return False
     except BadInput as error:
-        _remark_once(f"machine code is not kept for the next start: {error}")
+        _remark_once(f"machine code in the cache is not used: {error}")
         return False
     return True
 
