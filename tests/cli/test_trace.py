@@ -4,12 +4,14 @@
 import dataclasses
 import json
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hornito.cli import pager
+from hornito.cli.trace_study import numbers
 from hornito.trace.records import Header
 from hornito.trace.writer import save
 from tests.cli.conftest import Hornito
@@ -270,6 +272,11 @@ def test_study_prints_a_table(hornito: Hornito) -> None:
     alone = hornito(*arguments, "--no-checks")
     assert "[fair: at 5 values and no other]" in alone.out
     assert "checked" not in alone.out
+
+
+def test_values_have_as_many_digits_as_tell_them_apart() -> None:
+    assert numbers([Fraction("0.12345"), Fraction("0.12346")]) == "0.12345, 0.12346"
+    assert numbers([Fraction(1, 3), Fraction(2, 3)]) == "0.3333, 0.6667"
 
 
 def test_study_of_two_parameters_has_products(hornito: Hornito, tmp_path: Path) -> None:

@@ -305,7 +305,7 @@ def test_values_that_are_none_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["1e400", "1E-400", "1e9_9_9", "1..1e99999999", "1..9/1e-99999999", "1" * 5000])
 def test_numbers_that_take_long_to_read_are_refused_unread(text: str) -> None:
-    with pytest.raises(BadInput, match="is no value of a parameter") as error:
+    with pytest.raises(BadInput, match="is no value of a parameter|is beyond all bounds") as error:
         parse_values(f"2,{text}")
     assert len(str(error.value)) < 200
 
