@@ -19,7 +19,7 @@ HEAVY = (
     "websockets",
 )
 
-BY_ALL = {"errors", "files", "words"}
+BY_ALL = {"crew", "errors", "files", "words"}
 _BELOW_DRIVER = {"bits", "hardware", "uapi", "stream"}
 _BELOW_RUNTIME = _BELOW_DRIVER | {"model", "cost", "compiler", "driver", "virtual", "remote"}
 _BELOW_DOCTOR = _BELOW_RUNTIME | {"supervisor", "runtime", "examples"}
@@ -28,6 +28,7 @@ _BELOW_CONFORMANCE = _BELOW_TRACE | {"trace"}
 
 # Which packages may import which. docs/architecture.md says what each is.
 MAY_IMPORT: dict[str, set[str]] = {
+    "crew": set(),
     "errors": set(),
     "files": set(),
     "words": set(),

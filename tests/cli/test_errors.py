@@ -153,16 +153,17 @@ def test_bad_usage(arguments: list[str], hornito: Hornito) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "verb"),
+    ("arguments", "code", "verb"),
     [
-        (["benchmark", "m.tflite", "--runs", "0"], "benchmark"),
-        (["devices", "--all"], "devices"),
-        (["trace", "show", "f.trace", "--odd"], "trace show"),
+        (["benchmark", "m.tflite", "--runs", "0"], BAD, "benchmark"),
+        (["devices", "--all"], BAD, "devices"),
+        (["trace", "show", "f.trace", "--odd"], BAD, "trace show"),
+        (["trace", "record", "--odd", "-o", "f.trace", "--", "true"], 125, "trace record"),
     ],
 )
-def test_unknown_option_points_to_its_verb_s_help(arguments: list[str], verb: str, hornito: Hornito) -> None:
+def test_unknown_option_points_to_its_verb_s_help(arguments: list[str], code: int, verb: str, hornito: Hornito) -> None:
     words = f"hornito {verb}: unrecognized arguments: ", f"; see 'hornito {verb} --help'"
-    assert_one_line(hornito(*arguments), BAD, *words)
+    assert_one_line(hornito(*arguments), code, *words)
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "x", "1.5", "99999999999", "²"])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Which jobs does plan level fast leave out or put together, and which must stay?"""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 from hornito.compiler import Level, Options, Technique, compile_graph, make_plan
 from hornito.compiler.plan import NpuPart
 from hornito.compiler.residence import tensor_memory
+from hornito.compiler.rewrites.borders import fold_borders
+from hornito.compiler.rewrites.clamps import fold_clamps
+from hornito.compiler.rewrites.flow import Jobs
 from hornito.compiler.tasks import Convolution, Detranspose, Job, Pad, Reshuffle, Strided, Transpose
 from hornito.model import Graph, ModelBuilder, Padding, Value, affine
 from tests.compiler.networks import CHIP, Layer, made
@@ -131,22 +135,35 @@ def test_each_change_says_what_it_is_for() -> None:
     assert [(one.operator, one.technique) for one in found] == [(1, Technique.FOLDS)]
 
 
-def test_tensor_between_two_segments_stays_in_planes() -> None:
+def skipping(*, cpu_reads: bool = False, is_output: bool = False) -> Graph:
+    """A tensor goes from one NPU segment to another, past an operator of the CPU between them."""
+
     def build(b: ModelBuilder) -> Sequence[Value]:
         skipped = Layer(outputs=4).add(b, Layer().input(b))
         near = Layer(outputs=4, seed=1).add(b, skipped)
-        far = two(b, "MAXIMUM", near, near)
-        return [b.add(Layer(outputs=4, seed=2).add(b, far), skipped, quantization=ZERO)]
+        far = two(b, "MAXIMUM", near, skipped if cpu_reads else near)
+        last = b.add(Layer(outputs=4, seed=2).add(b, far), skipped, quantization=ZERO)
+        return [last, skipped] if is_output else [last]
 
-    def crossing(graph: Graph, *without: Technique) -> list[tuple[int, ...]]:
-        plan = make_plan(graph, Options(CHIP, Level.FAST, without=OTHERS.union(without)))
-        first, _, last = plan.parts
-        assert isinstance(first, NpuPart) and isinstance(last, NpuPart)
-        return [plan.tensor(number).shape for number in first.outputs if number in last.inputs]
+    return made(build)
 
-    graph = made(build)
-    assert crossing(graph) == [(1, 4, 8, 8)]
-    assert crossing(graph, Technique.LAYOUTS) == [(1, 8, 8, 4)]
+
+def crossing(graph: Graph, *without: Technique) -> list[tuple[int, ...]]:
+    """Shapes of what goes from the first segment to the last."""
+    plan = make_plan(graph, Options(CHIP, Level.FAST, without=OTHERS.union(without)))
+    first, _, last = plan.parts
+    assert isinstance(first, NpuPart) and isinstance(last, NpuPart)
+    return [plan.tensor(number).shape for number in first.outputs if number in last.inputs]
+
+
+def test_tensor_between_two_segments_stays_in_planes() -> None:
+    assert crossing(skipping()) == [(1, 4, 8, 8)]
+    assert crossing(skipping(), Technique.LAYOUTS) == [(1, 8, 8, 4)]
+
+
+@pytest.mark.parametrize(("cpu_reads", "is_output"), [(True, False), (False, True)], ids=["the CPU", "the user"])
+def test_tensor_between_two_segments_is_turned_back_for_who_wants_it(cpu_reads: bool, is_output: bool) -> None:
+    assert crossing(skipping(cpu_reads=cpu_reads, is_output=is_output)) == [(1, 8, 8, 4)]
 
 
 def test_convolution_clamps_its_own_results() -> None:
@@ -156,6 +173,36 @@ def test_convolution_clamps_its_own_results() -> None:
     (first, last) = [job for job in jobs(model(conv(), relu)) if isinstance(job, Convolution)]
     assert (first.relu, last.relu) == (False, True)
     assert kinds(model(conv(), relu), Technique.FOLDS).count("Convolution") == 3
+
+
+def unfolded(graph: Graph, place: int, **changes: int) -> Jobs:
+    """The jobs of a graph before any is left out, the NN job at ``place`` of them changed."""
+    (part,) = make_plan(graph, Options(CHIP, Level.FAST, without=frozenset(Technique))).parts
+    assert isinstance(part, NpuPart)
+    tasks = list(part.tasks)
+    at = [number for number, task in enumerate(tasks) if isinstance(task, Convolution)][place]
+    tasks[at] = dataclasses.replace(tasks[at], **changes)  # type: ignore[arg-type]
+    return Jobs(tuple(tasks), part.inputs, part.outputs)
+
+
+FAST = Options(CHIP, Level.FAST)
+
+
+def test_clamp_at_another_zero_point_than_its_maker_stays() -> None:
+    def relu(b: ModelBuilder, value: Value) -> Value:
+        return b.elementwise("RELU", value, quantization=value.quantization)
+
+    graph = model(relu)
+    assert len(fold_clamps(unfolded(graph, 0), FAST)[1]) == 1
+    changed = unfolded(graph, 0, output_zero_point=77)
+    assert fold_clamps(changed, FAST) == (changed, [])
+
+
+def test_border_of_another_zero_point_than_its_reader_sees_stays() -> None:
+    graph = model(pad, conv())
+    assert len(fold_borders(unfolded(graph, 1), FAST)[1]) == 1
+    changed = unfolded(graph, 1, input_zero_point=77)
+    assert fold_borders(changed, FAST) == (changed, [])
 
 
 def test_clamp_stays_at_another_scale_or_where_the_tensor_is_wanted_as_it_is() -> None:

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hornito.compiler import Level, Options, Technique, compile_graph, demand, explain, make_plan
+from hornito.compiler import Level, Options, Technique, compile_graph, compile_plan, demand, explain, make_plan
 from hornito.compiler.convolution import encode_convolution, measure_coefficients
 from hornito.compiler.plan import NpuPart
 from hornito.compiler.search.division import divide, divisions, group_sizes
 from hornito.compiler.search.shapings import all_priced, cheapest
-from hornito.compiler.shaping import Shaping
+from hornito.compiler.shaping import Kept, Shaping
 from hornito.compiler.sram import possible_caching
 from hornito.compiler.tasks import Convolution, Reshuffle
 from hornito.compiler.tiling import choose_tile
@@ -224,6 +224,45 @@ def test_an_explanation_marks_what_the_plan_does_and_what_fast_would(level: Leve
         assert found.impossible and found.job is not None and found.operator == 0
 
 
+@BOTH
+@pytest.mark.parametrize("name", LAYERS)
+def test_what_is_kept_in_sram_is_what_was_searched_and_what_an_explanation_says(name: str, chip: Chip) -> None:
+    plan = make_plan(LAYERS[name].graph(), fast(chip))
+    encoded = [job.convolution for part in compile_plan(plan).jobs for job in part]
+    for number, job in enumerate(encoded):
+        if job is None:
+            continue
+        (row,) = [row for row in explain(plan, str(number)).shapings if row.chosen]
+        d = job.descriptor
+        said = row.kernel_caching, row.image_caching, row.tile, row.superblocks
+        modes = CachingMode(d.kernel_caching_mode).name.lower(), CachingMode(d.image_caching_mode).name.lower()
+        assert said == (*modes, f"{d.out_image_tile_x_size}x{d.out_image_tile_y_size}", job.tile.superblocks)
+        assert row.fast
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "kept", [Kept(coefficients, image) for coefficients in (False, True) for image in (False, True)]
+)
+def test_a_job_keeps_in_sram_what_its_shaping_says(kept: Kept, chip: Chip) -> None:
+    conv = convolution_of(Layer(28, inputs=16, outputs=256), chip)
+    tile = choose_tile(conv, chip)
+    assert tile.superblocks > 1  # else there is no image to keep
+    d = encode_convolution(conv, chip, Shaping(tile, kept=kept)).descriptor
+    assert (d.kernel_caching_mode, d.image_caching_mode) == (
+        CachingMode.FULL if kept.coefficients else CachingMode.NONE,
+        CachingMode.FULL if kept.image else CachingMode.NONE,
+    )
+
+
+@BOTH
+def test_a_job_keeps_less_in_sram_where_that_does_not_fit(chip: Chip) -> None:
+    conv = convolution_of(Layer(8, inputs=400, outputs=400), chip)
+    d = encode_convolution(conv, chip, Shaping(choose_tile(conv, chip), kept=Kept(True, True))).descriptor
+    assert d.kernel_caching_mode == CachingMode.PARTIAL
+    assert max(d.kernel_cache_end_address, d.image_cache_end_address) <= chip.vip_sram
+
+
 def test_an_explanation_names_limits_with_values() -> None:
     layer = Layer(80, inputs=256, outputs=400, kernel=3)
     text = "; ".join(explain(make_plan(layer.graph(), Options(A311D)), "op#0").impossible)
@@ -235,7 +274,7 @@ def test_an_explanation_names_limits_with_values() -> None:
 
 @pytest.mark.parametrize("name", ["Op#1", "3", "-1", "op", "", "Op#", "1.5"])
 def test_an_unknown_job_is_refused(name: str) -> None:
-    with pytest.raises(BadInput, match="job|operators"):
+    with pytest.raises(BadInput, match="job|operator"):
         explain(make_plan(Layer().graph(), Options(A311D)), name)
 
 

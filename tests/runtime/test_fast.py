@@ -16,7 +16,7 @@ from hornito.compiler.bands import Span, groups
 from hornito.compiler.plan import NpuPart
 from hornito.compiler.search import shaping_of
 from hornito.compiler.search.shapings import all_priced
-from hornito.compiler.shaping import Shaping
+from hornito.compiler.shaping import Kept, Shaping
 from hornito.compiler.tasks import Convolution, Task
 from hornito.driver import Device
 from hornito.model import Padding, read_model
@@ -24,6 +24,8 @@ from hornito.runtime import Interpreter, Session
 from tests.runtime.conftest import Devices
 from tests.runtime.networks import Array, furthest, litert, noise
 from tests.runtime.test_wide import FIXTURES, FORMS, Layer, device
+
+KEPT = st.one_of(st.none(), st.builds(Kept, st.booleans(), st.booleans()))
 
 __all__ = ["device"]
 SHAPES = {
@@ -90,7 +92,7 @@ def test_no_shape_of_jobs_changes_results(device: Device, data: st.DataObject) -
         tried = all_priced(conv, options)
         tile = data.draw(st.sampled_from(sorted({one.tile for one in tried}, key=str)), "tile")
         runs = data.draw(st.integers(0, device.chip.zrl_bits), "runs") if conv.runs else None
-        return Shaping(tile, runs, data.draw(st.booleans(), "by need"), data.draw(st.booleans(), "by residual"))
+        return Shaping(tile, runs, data.draw(KEPT, "kept"), data.draw(st.booleans(), "by residual"))
 
     agree(layer, device, plan, shape)
 

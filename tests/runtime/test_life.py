@@ -2,6 +2,9 @@
 """Do interpreters come and go, alone, together and in threads?"""
 
 import ast
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -114,3 +117,31 @@ def test_only_the_registry_knows_the_virtual_npu() -> None:
         names |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
         if path.name != "devices.py":
             assert not any(name.startswith("hornito.virtual") for name in names), path
+
+
+UNJOINED = """
+import sys, threading
+import numpy as np
+from hornito import Interpreter
+
+def run():
+    threading.main_thread().join()
+    interpreter = Interpreter(sys.argv[1], device="virtual", num_threads=int(sys.argv[2]), cache=False)
+    interpreter.allocate_tensors()
+    interpreter.invoke()
+    print(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).sum())
+
+for _ in range(2):
+    threading.Thread(target=run).start()
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_that_outlive_the_main_one_run_models(threads: int, tmp_path: Path) -> None:
+    path = tmp_path / "two.tflite"
+    path.write_bytes(alternating())
+    command = [sys.executable, "-c", UNJOINED, str(path), str(threads)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ)
+    first, second = ended.stdout.split()
+    assert first == second
+    assert "Traceback" not in ended.stderr

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from hornito.crew import Crew
 from hornito.virtual.npu import convolution, matrix
 from hornito.virtual.npu.convolution import Convolution, Factor, Target, Window, as_one_row, prepare
-from hornito.virtual.npu.crew import Crew, divided
+from hornito.virtual.npu.shares import divided
 from hornito.virtual.npu.weights import KernelShape, Weights
 
 # Outputs, planes, kernel y and x, image y and x, step.

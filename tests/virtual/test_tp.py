@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hornito.crew import Crew
 from hornito.hardware.tp import TPDescriptor
 from hornito.virtual.faults import Fault, MMUFault
 from hornito.virtual.npu import tp
-from hornito.virtual.npu.crew import Crew
 from tests.virtual.machine import Bytes, Memory, as_bytes, executor, tp_stream
 from tests.virtual.reference import move
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How does a plan become submissions? Every job is encoded, every buffer gets its place last of all."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -20,6 +21,7 @@ from hornito.compiler.search import shaping_of
 from hornito.compiler.shaping import Shaping
 from hornito.compiler.tasks import Convolution, Job, Move, Pad, Task
 from hornito.compiler.waves import Waves, are_faster, find_waves, starts_of
+from hornito.crew import Crew
 from hornito.hardware import states
 from hornito.hardware.nn import NNDescriptor
 from hornito.hardware.tp import TPDescriptor
@@ -116,10 +118,16 @@ def _mapped(encode: Callable[[Job], EncodedJob], tasks: Sequence[Job], workers: 
     """What each task comes to, in order."""
     if min(workers, len(tasks)) < 2:
         return [encode(task) for task in tasks]
-    from concurrent.futures import ThreadPoolExecutor
+    todo = iter(enumerate(tasks))  # each takes the next one when it is done with the last
+    found: dict[int, EncodedJob] = {}
 
-    with ThreadPoolExecutor(min(workers, len(tasks))) as pool:
-        return list(pool.map(encode, tasks))
+    def share() -> None:
+        for number, task in todo:
+            found[number] = encode(task)
+
+    with contextlib.closing(Crew(min(workers, len(tasks)))) as crew:
+        crew.map([share] * crew.workers)
+    return [found[number] for number in range(len(tasks))]
 
 
 def encode_job(task: Job, options: Options, shape: Shaper = shaping_of) -> EncodedJob:

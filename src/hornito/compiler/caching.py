@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""What of an NN job is kept in SRAM: by the reference driver's formula, or by the traffic that it saves?"""
+"""What do an NN job's fields about SRAM say: by the reference driver's formula, or for what its shaping keeps there?"""
 
 from dataclasses import dataclass
 
-from hornito.compiler.shaping import Shaping
+from hornito.compiler.shaping import Kept, Shaping
 from hornito.compiler.sram import CacheFields, choose_caching, image_bytes, possible_caching
 from hornito.compiler.tiling import Tile
-from hornito.cost import Cut, Geometry, work_of
+from hornito.cost import Cut, Geometry
 from hornito.hardware.chips import Chip
 from hornito.hardware.nn import CachingMode
 
@@ -20,19 +20,25 @@ class Taken:
 
 
 def caching_of(geometry: Geometry, shaping: Shaping, coefficients: Taken, chip: Chip) -> CacheFields:
-    """What a job of that shaping keeps in SRAM. Of several with the least traffic, that which takes least."""
-    tile = shaping.tile
-    if not shaping.by_need:
+    """What a job of that shaping keeps in SRAM: what it says, and no more; less where that does not fit."""
+    tile, wanted = shaping.tile, shaping.kept
+    if wanted is None:
         return _by_reference(geometry, tile, coefficients, chip)
+    *_, most = (fields for fields in choices(geometry, tile, coefficients, chip) if _within(kept(fields), wanted))
+    return most
 
-    def traffic(fields: CacheFields) -> int:
-        return work_of(geometry, cut(tile, fields), coefficients.bytes, chip).traffic
 
-    return min(choices(geometry, tile, coefficients, chip), key=traffic)
+def kept(fields: CacheFields) -> Kept:
+    """What such fields keep in SRAM."""
+    return Kept(fields["kernel_caching_mode"] != CachingMode.NONE, fields["image_caching_mode"] != CachingMode.NONE)
+
+
+def _within(one: Kept, other: Kept) -> bool:
+    return one.coefficients <= other.coefficients and one.image <= other.image
 
 
 def choices(geometry: Geometry, tile: Tile, coefficients: Taken, chip: Chip) -> list[CacheFields]:
-    """All that fits the SRAM."""
+    """All that fits the SRAM, the least first; nothing always does."""
     image = image_bytes(tile, max(geometry.kernel_x, geometry.kernel_y), geometry.planes)
     return possible_caching(image, geometry.outputs, coefficients.cached, chip.vip_sram)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hornito.compiler.assemble import encode_job
-from hornito.compiler.caching import cut
+from hornito.compiler.caching import Taken, caching_of, cut
 from hornito.compiler.convolution import geometry_of, measure_coefficients
 from hornito.compiler.moves import move_descriptors
 from hornito.compiler.operators import lower
@@ -21,7 +21,7 @@ from hornito.compiler.plan import NpuPart, Plan
 from hornito.compiler.search import Alternative
 from hornito.compiler.search.division import best_division, divide, divisions
 from hornito.compiler.search.limits import impossible
-from hornito.compiler.search.shapings import Priced, all_priced, shaping_of, with_tile
+from hornito.compiler.search.shapings import Priced, all_priced, shaping_as, shaping_of
 from hornito.compiler.segment import Numbering, Segment
 from hornito.compiler.tasks import Convolution, Detranspose, Job, Move, Strided, Task, Transpose
 from hornito.compiler.tiling import Tile, choose_tile
@@ -35,6 +35,8 @@ from hornito.words import counted
 MOST_SHOWN = 12  # shapings; there may be hundreds
 SHOWN_DIVISIONS = 6
 _MOVES: tuple[str, ...] = ("a choice for this job alone: what level fast makes of moves depends on the whole graph",)
+_MOST_DIGITS = 9  # of a job's or an operator's number
+_MOST_SHOWN = 40  # characters of what was asked for, in a message
 Stages = Sequence[tuple[int, Work, Target]]  # how many jobs of one kind, and the work of each
 
 
@@ -128,12 +130,13 @@ def explain(plan: Plan, target: str, timing: Timing | None = None) -> Explanatio
 def _asked(target: str, operators: int, jobs: int) -> int:
     """The number in ``target``."""
     name = target.lower().removeprefix("op#")
+    shown = repr(target if len(target) <= _MOST_SHOWN else f"{target[:_MOST_SHOWN]}...")
     count, what = (operators, "operator") if name != target.lower() else (jobs, "job")
-    if not name.isascii() or not name.isdigit():
-        raise BadInput(f"{target!r} is no job of the plan; give its number, or an operator as Op#3")
+    if not name.isascii() or not name.isdigit() or len(name) > _MOST_DIGITS:
+        raise BadInput(f"{shown} is no job of the plan; give its number, or an operator as Op#3")
     if int(name) >= count:
         known = f"they are numbered 0 to {count - 1}" if count else "it has none"
-        raise BadInput(f"{target!r}: the plan has {counted(count, what)}; {known}")
+        raise BadInput(f"{shown}: the plan has {counted(count, what)}; {known}")
     return int(name)
 
 
@@ -228,15 +231,17 @@ class _Table:
         return _marked(here, rows), len(tried)
 
     def _shaping(self, conv: Convolution, one: Priced) -> Considered:
-        size = measure_coefficients(conv, with_tile(one.tile, self._fast), self._chip)
-        work = work_of(geometry_of(conv), cut(one.tile, one.caching), size.bytes, self._chip)
+        shaping, geometry = shaping_as(one, self._fast), geometry_of(conv)
+        size = measure_coefficients(conv, shaping, self._chip)
+        caching = caching_of(geometry, shaping, Taken(size.bytes, size.cached_bytes), self._chip)
+        work = work_of(geometry, cut(one.tile, caching), size.bytes, self._chip)
         return dataclasses.replace(
             self._row("", 0, [(1, work, Target.NN)]),
             tile=f"{one.tile.width}x{one.tile.height}",
             superblocks=one.tile.superblocks,
             zero_runs=self._zero_runs(size.zero_runs),
-            kernel_caching=CachingMode(one.caching["kernel_caching_mode"]).name.lower(),
-            image_caching=CachingMode(one.caching["image_caching_mode"]).name.lower(),
+            kernel_caching=CachingMode(caching["kernel_caching_mode"]).name.lower(),
+            image_caching=CachingMode(caching["image_caching_mode"]).name.lower(),
         )
 
     def _zero_runs(self, bits: int) -> int | None:

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hornito.compiler.caching import Taken, caching_of, choices, cut
+from hornito.compiler.caching import Taken, caching_of, choices, cut, kept
 from hornito.compiler.convolution import geometry_of, measure_coefficients
 from hornito.compiler.options import Options, Technique
 from hornito.compiler.shaping import Shaping
@@ -41,7 +41,8 @@ class Priced:
 
 @dataclass(frozen=True)
 class _Job:
-    """All of a job that the search depends on. ``tile``: None to search it; ``by_need``: see ``Shaping``."""
+    """All of a job that the search depends on. ``tile``: None to search it; ``by_need``: what is kept in SRAM is
+    searched as well, in place of the reference driver's formula."""
 
     geometry: Geometry
     load: Load
@@ -54,16 +55,20 @@ class _Job:
 
 def shaping_of(conv: Convolution, options: Options) -> Shaping:
     """How an NN job is carried out in a plan of these options."""
-    if conv.wraps or not options.uses(Technique.TILES):
-        return with_tile(choose_tile(conv, options.chip), options)
-    shaping = with_tile(cheapest(conv, options).tile, options)
+    searched = options.uses(Technique.TILES) and not conv.wraps
+    if not searched and not options.uses(Technique.CACHING):
+        return Shaping(choose_tile(conv, options.chip), by_residual=options.uses(Technique.SYMBOLS))
+    shaping = shaping_as(cheapest(conv, options), options)
+    if not searched:
+        return shaping
     size = measure_coefficients(conv, shaping, options.chip)
     return dataclasses.replace(shaping, zero_runs=size.zero_runs)
 
 
-def with_tile(tile: Tile, options: Options) -> Shaping:
-    """A tile, with all else as a plan of these options has it."""
-    return Shaping(tile, None, options.uses(Technique.CACHING), options.uses(Technique.SYMBOLS))
+def shaping_as(one: Priced, options: Options) -> Shaping:
+    """A way that was tried, with all else as a plan of these options has it."""
+    chosen = kept(one.caching) if options.uses(Technique.CACHING) else None
+    return Shaping(one.tile, None, chosen, options.uses(Technique.SYMBOLS))
 
 
 def cheapest(conv: Convolution, options: Options) -> Priced:
@@ -79,7 +84,7 @@ def all_priced(conv: Convolution, options: Options) -> list[Priced]:
 def _job(conv: Convolution, options: Options) -> _Job:
     chip = options.chip
     reference = choose_tile(conv, chip)
-    size = measure_coefficients(conv, with_tile(reference, options), chip)
+    size = measure_coefficients(conv, Shaping(reference, by_residual=options.uses(Technique.SYMBOLS)), chip)
     return _Job(
         geometry_of(conv),
         load_of(conv),

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hornito.crew import ALONE, Crew
 from hornito.virtual.npu import kernels, matrix, packed
-from hornito.virtual.npu.crew import ALONE, Crew, divided
+from hornito.virtual.npu.shares import divided
 from hornito.virtual.npu.weights import KernelShape, Weights
 
 LARGEST_INPUT = 255

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from hornito.crew import Crew
 from hornito.hardware.chips import Chip
 from hornito.virtual.faults import Fault
 from hornito.virtual.memory import AddressSpace
 from hornito.virtual.npu import kernels
-from hornito.virtual.npu.crew import Crew
 from hornito.virtual.npu.frontend import FrontEnd, Job
 from hornito.virtual.npu.hazards import Hazards
 from hornito.virtual.npu.nn import NNUnit

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hornito.cost import Work, nn_work
+from hornito.crew import ALONE, Crew
 from hornito.errors import Unsupported
 from hornito.hardware import array
 from hornito.hardware.chips import Chip
@@ -17,7 +18,6 @@ from hornito.virtual.memory import AddressSpace
 from hornito.virtual.npu import kernels
 from hornito.virtual.npu.coefficients import READERS
 from hornito.virtual.npu.convolution import ACCUMULATOR_LIMIT, Bound, Factor, Target, Window, as_one_row, prepare
-from hornito.virtual.npu.crew import ALONE, Crew
 from hornito.virtual.npu.hazards import Footprint
 from hornito.virtual.npu.weights import KernelShape, shape_of
 

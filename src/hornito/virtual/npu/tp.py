@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hornito.cost import Work, move_work, side_by_side
+from hornito.crew import ALONE, Crew
 from hornito.hardware.tp import BYTES, COUNTED_LOOPS, TPDescriptor
 from hornito.virtual.faults import Fault
 from hornito.virtual.memory import AddressSpace
 from hornito.virtual.npu import kernels, runs
-from hornito.virtual.npu.crew import ALONE, Crew
 from hornito.virtual.npu.hazards import Footprint
 
 MOST_ELEMENTS = 1 << 28  # of one descriptor; beyond what any mapped tensor needs, and still a matter of a second
