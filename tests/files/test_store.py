@@ -114,6 +114,43 @@ def test_folder_that_can_t_be_written_is_an_error_with_its_name(tmp_path: Path) 
     store.drop("a")
 
 
+def test_private_entries_are_for_their_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        Store(tmp_path / "own", LIMIT, private=True).put("a", [b"x"])
+        Store(tmp_path / "open", LIMIT).put("a", [b"x"])
+    finally:
+        os.umask(before)
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("own", "own/a", "open/a")]
+    assert modes == [0o700, 0o600, 0o666]
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602])
+def test_private_entry_that_others_can_write_is_nothing_and_goes(mode: int, tmp_path: Path) -> None:
+    store = Store(tmp_path, LIMIT, private=True)
+    store.put("a", [b"x"])
+    (tmp_path / "a").chmod(0o644)
+    assert content(store, "a") == b"x"
+    (tmp_path / "a").chmod(mode)
+    assert content(Store(tmp_path, LIMIT), "a") == b"x"
+    assert content(store, "a") is None and names(tmp_path) == set()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_private_entry_of_another_user_is_nothing_and_goes(tmp_path: Path) -> None:
+    store = Store(tmp_path, LIMIT, private=True)
+    store.put("a", [b"x"])
+    os.chown(tmp_path / "a", 65534, 65534)
+    assert content(store, "a") is None and names(tmp_path) == set()
+
+
+def test_symbolic_link_is_no_entry_and_goes(tmp_path: Path) -> None:
+    store = Store(tmp_path, LIMIT)
+    store.put("real", [b"x"])
+    (tmp_path / "a").symlink_to("real")
+    assert content(store, "a") is None and names(tmp_path) == {"real"}
+
+
 WRITER = """
 import random, sys
 from pathlib import Path

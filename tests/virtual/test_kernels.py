@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hornito.virtual.npu import kernels, matrix
+from hornito.files import Store
+from hornito.virtual.npu import kernels, machine_code, matrix
 from hornito.virtual.npu.executor import Executor
 from tests.virtual.machine import CHIP
 
@@ -60,6 +61,64 @@ def test_warming_up_is_heard_of_only_where_something_is_compiled(
 
     assert steps() == [(1, 2, "second"), (2, 2, "")]
     assert steps() == []
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HORNITO_CACHE", str(tmp_path))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    return tmp_path
+
+
+def made_anew() -> bool:
+    """Did a loop have to be compiled?"""
+    kernel = kernels.Kernel(first, ("int64(int64)",), None)
+    assert kernel(40) == 41
+    return kernel.fresh
+
+
+OWN_WAY = {"NUMBA_OPT": "3"}  # has numba itself keep the code
+
+
+@pytest.mark.parametrize("environment", [{}, OWN_WAY], ids=["kernels", "numba"])
+@pytest.mark.parametrize("place", ["", "kernels", "numba", "numba/*"])
+def test_nothing_is_loaded_that_others_could_have_put_there(
+    place: str, environment: dict[str, str], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with monkeypatch.context() as patch:  # both folders are filled
+        for name, value in OWN_WAY.items():
+            patch.setenv(name, value)
+        assert [made_anew(), made_anew()] == [True, False]
+        for name in OWN_WAY:
+            patch.delenv(name)
+        assert [made_anew(), made_anew()] == [True, False]
+    (open_to_all,) = cache.glob(place) if place else [cache]
+    open_to_all.chmod(0o777)
+    used = "numba" if environment or place == "kernels" else "kernels"
+    assert made_anew() == (not place or place.startswith(used))
+    if not environment and place == "kernels":
+        (cache / "numba").chmod(0o777)  # what is kept in one way is no way around the other
+        assert made_anew()
+
+
+def test_another_processor_s_code_is_not_loaded(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert made_anew()
+    monkeypatch.setattr(machine_code, "processor", lambda: "another +feature")
+    assert [made_anew(), made_anew()] == [True, False]
+
+
+def test_limit_of_0_keeps_no_machine_code(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HORNITO_CACHE_LIMIT", "0")
+    assert made_anew() and made_anew() and list(cache.iterdir()) == []
+
+
+def test_an_entry_that_is_no_loop_is_made_again(cache: Path) -> None:
+    assert made_anew()
+    (entry,) = (cache / "kernels").iterdir()
+    Store(cache / "kernels", 1 << 20).put(entry.name, [b"\1\0\0\0{"])  # whole, but no JSON
+    assert [made_anew(), made_anew()] == [True, False]
 
 
 COMPILE_ONE = (

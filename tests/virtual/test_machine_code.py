@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Does a loop that was kept as an object file compute what its Python does, and take only what it was made for?"""
 
+import json
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hornito.files import LIMIT_VARIABLE
 from hornito.virtual.npu import machine_code
 from hornito.virtual.npu.machine_code import Loaded, NotToBeKept, Overloaded, load, make
 
@@ -159,6 +161,63 @@ def test_folder_where_others_may_write_is_not_used(folder: Path) -> None:
     folder.mkdir()
     folder.chmod(0o777)
     assert machine_code.store() is None
+
+
+def test_folder_below_one_where_others_may_write_is_not_used(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert machine_code.store() is not None
+    folder.parent.chmod(0o777)
+    for _ in range(2):
+        assert machine_code.store() is None
+    assert caplog.messages == [
+        f"machine code is not kept for the next start: {folder.parent}: other users can change what is in it; "
+        "make it yours, with mode 0755 or 0700"
+    ]
+
+
+@pytest.mark.parametrize("limit", ["0", "lots"])
+def test_nothing_is_kept_where_nothing_may_be(limit: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LIMIT_VARIABLE, limit)
+    assert machine_code.store() is None and machine_code.allowed() == 0 and not folder.exists()
+
+
+@pytest.mark.parametrize("limit,expected", [("", 64 << 20), ("1M", 1 << 20), ("1G", 64 << 20)])
+def test_machine_code_takes_64_mb_or_what_the_user_allows(
+    limit: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LIMIT_VARIABLE, limit)
+    assert machine_code.allowed() == expected
+
+
+def test_every_processor_source_and_loop_has_an_entry_of_its_own() -> None:
+    cases = [
+        ("a", [b"x"], "cpu +avx"),
+        ("a", [b"x"], "cpu +avx2"),
+        ("a", [b"y"], "cpu +avx"),
+        ("b", [b"x"], "cpu +avx"),
+    ]
+    assert len({machine_code.key(*case) for case in [*cases, *cases]}) == len(cases)
+
+
+def test_a_processor_is_known_by_its_name_and_features() -> None:
+    import llvmlite.binding as llvm
+
+    name, *features = machine_code.processor().replace(" ", ",").split(",")
+    assert name == llvm.get_host_cpu_name() and set(features) == set(llvm.get_host_cpu_features().flatten().split(","))
+
+
+def adds_one(x):  # type: ignore[no-untyped-def]
+    return x + 1
+
+
+@pytest.mark.parametrize(
+    "symbol,code", [("hornito_none", None), ("hornito_adds_one", b"junk"), ("hornito_adds_one", b"")]
+)
+def test_what_has_no_such_loop_is_refused(symbol: str, code: bytes | None) -> None:
+    content = make(adds_one, "int64(int64)")
+    end = 4 + int.from_bytes(content[:4], "little")
+    head = json.dumps(json.loads(content[4:end]) | {"symbol": symbol}).encode()
+    with pytest.raises(NotToBeKept):
+        load(memoryview(len(head).to_bytes(4, "little") + head + (content[end:] if code is None else code)))
 
 
 def test_settings_of_numba_that_change_its_code_are_obeyed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from hornito.errors import BadInput
 from hornito.examples.content import content_digest
 from hornito.examples.download import Progress, discard, download
 from hornito.examples.labels import parse_labels
-from hornito.files import cache_directory, write_atomically
+from hornito.files import cache_directory, make_folder, write_atomically
 from hornito.model import Graph, read_model
 
 MOST_MEMBERS = 1000
@@ -120,7 +120,7 @@ def fetch(
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise BadInput(f"{folder}: can't be made ({error.strerror}); set HORNITO_CACHE to a place that can") from error
 

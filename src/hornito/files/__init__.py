@@ -2,6 +2,7 @@
 """Where Hornito keeps files, and how it writes them; what it keeps from one start to the next. Open to all packages."""
 
 from hornito.files.store import LIMIT_VARIABLE, Store, cache_limit
+from hornito.files.trust import make_folder, private_folder
 from hornito.files.writing import atomic_writer, cache_directory, model_directories, write_atomically
 
 __all__ = [
@@ -10,6 +11,8 @@ __all__ = [
     "atomic_writer",
     "cache_directory",
     "cache_limit",
+    "make_folder",
     "model_directories",
+    "private_folder",
     "write_atomically",
 ]

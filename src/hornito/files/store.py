@@ -7,6 +7,7 @@ when the folder has more than its limit. docs/cache.md says what is kept where.
 """
 
 import contextlib
+import errno
 import os
 import re
 import struct
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hornito.errors import BadInput
+from hornito.files.trust import make_folder, may_trust
 from hornito.files.writing import atomic_writer
 
 LIMIT_VARIABLE = "HORNITO_CACHE_LIMIT"
@@ -39,20 +41,22 @@ def cache_limit() -> int:
 
 
 class Store:
-    """The entries of one folder, ``limit`` bytes at most. A key is a name without slashes."""
+    """The entries of one folder, ``limit`` bytes at most. A key is a name without slashes.
 
-    def __init__(self, folder: Path, limit: int) -> None:
+    ``private``: entries are written for this user alone; one that another could have written is removed.
+    """
+
+    def __init__(self, folder: Path, limit: int, *, private: bool = False) -> None:
         self._folder = folder
         self._limit = limit
+        self._private = private
 
     def get(self, key: str) -> memoryview | None:
         """What was put under ``key``, or None where nothing sound is there. It counts as used now."""
         if not self._limit:
             return None
-        path = self._folder / key
-        try:
-            content = memoryview(path.read_bytes())
-        except OSError:
+        content = self._read(key)
+        if content is None:
             return None
         if len(content) < _HEADER.size:
             self.drop(key)
@@ -63,8 +67,20 @@ class Store:
             self.drop(key)
             return None
         with contextlib.suppress(OSError):  # a folder that is read only keeps no order
-            os.utime(path)
+            os.utime(self._folder / key)
         return body
+
+    def _read(self, key: str) -> memoryview | None:
+        try:
+            handle = os.open(self._folder / key, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(handle, "rb") as stream:
+                if not self._private or may_trust(os.fstat(handle), os.geteuid()):
+                    return memoryview(stream.read())
+        except OSError as error:
+            if error.errno != errno.ELOOP:  # a symbolic link, which Hornito never puts there
+                return None
+        self.drop(key)
+        return None
 
     def put(self, key: str, parts: Sequence[bytes | memoryview]) -> None:
         """Keep ``parts``, one behind the other; nothing where they alone are more than the limit.
@@ -78,10 +94,11 @@ class Store:
         if length + _HEADER.size > self._limit:
             return
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder, 0o700 if self._private else 0o755)
         except OSError as error:
             raise BadInput(f"{self._folder}: can't be made ({error.strerror}); name a place that can") from error
-        with atomic_writer(self._folder / key, durable=False) as stream:
+        mode = 0o600 if self._private else 0o666
+        with atomic_writer(self._folder / key, durable=False, mode=mode) as stream:
             stream.write(_HEADER.pack(_MAGIC, length, checksum))
             stream.writelines(parts)
         self._shrink()

@@ -31,10 +31,11 @@ def model_directories() -> list[Path]:
 
 
 @contextlib.contextmanager
-def atomic_writer(path: str | Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+def atomic_writer(path: str | Path, *, durable: bool = True, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A binary file that appears at ``path``, whole, when the block ends without an exception; else nothing changes.
 
-    ``durable``: it also survives a power cut, for which the block's end waits for the disk.
+    ``durable``: it also survives a power cut, for which the block's end waits for the disk. ``mode``: its permissions,
+    less what the umask takes.
 
     A symbolic link stays one: what it points to is written. What is no ordinary file (a pipe, a device) is written
     straight away. Raises BadInput where the place can't be written (no such folder, no permission, disk full).
@@ -51,7 +52,7 @@ def atomic_writer(path: str | Path, *, durable: bool = True) -> Iterator[BinaryI
             return
         # Shortened: the longest name that a folder takes, 255 bytes, must leave room for what is added.
         temporary = place.with_name(f".{place.name[:SHORT]}.{os.urandom(8).hex()}.part")
-        with os.fdopen(_draft(temporary), "wb") as stream:
+        with os.fdopen(_draft(temporary, mode), "wb") as stream:
             yield stream
             stream.flush()
             if durable:
@@ -68,11 +69,11 @@ def atomic_writer(path: str | Path, *, durable: bool = True) -> Iterator[BinaryI
                 temporary.unlink()
 
 
-def _draft(path: Path) -> int:
+def _draft(path: Path, mode: int) -> int:
     """A new file to write, as the user's umask wants it, that is to be ``path``. Where the file system can, it has no
     name yet: then whatever ends the program, SIGKILL and a power cut too, leaves nothing."""
     try:
-        handle = os.open(path.parent, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o666)
+        handle = os.open(path.parent, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, mode)
     except OSError as error:
         if error.errno not in _ALL_HAVE_NAMES:
             raise OSError(error.errno, error.strerror) from error
@@ -80,7 +81,7 @@ def _draft(path: Path) -> int:
         if os.path.exists(f"/proc/self/fd/{handle}"):
             return handle
         os.close(handle)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
 
 def _name(handle: int, path: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from hornito.errors import BadInput
-from hornito.files import cache_directory, write_atomically
+from hornito.files import cache_directory, make_folder, write_atomically
 
 TIME_LIMIT = 120  # seconds
 MEMORY_LIMIT = 16 << 30  # bytes of address space
@@ -51,7 +51,7 @@ def check(model: bytes, name: str, resolver: Any = None, digest: str | None = No
         end = f"signal {-code}" if code < 0 else f"exit code {code}"
         raise BadInput(f"{name}: LiteRT crashes on it ({end}); convert the model again")
     try:
-        marker.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(marker.parent)
         write_atomically(marker, b"")
     except (OSError, BadInput):
         pass  # it is only a note that saves the next probe

@@ -67,21 +67,33 @@ class Kernel:
         """The machine code from the cache folder, or made and put there; None for a loop that can't be kept so."""
         found = []
         for signature in self._signatures:
-            name = machine_code.key(self.name, [signature.encode(), *_sources(self._function)])
-            content = kept.get(name)
+            sources = [signature.encode(), *_sources(self._function)]
+            name = machine_code.key(self.name, sources, machine_code.processor())
+            content, loop = kept.get(name), None
+            try:
+                loop = machine_code.load(content) if content else None
+            except Exception as why:  # whole, yet not what it should be
+                log.debug("%s: %s", self.name, why)
+                kept.drop(name)
+                content = None
             if content is None:
-                self._prepare()
-                self.fresh = True
-                try:
-                    content = memoryview(machine_code.make(self._function, signature))
-                except (machine_code.NotToBeKept, RuntimeError) as why:  # the latter is what LLVM raises
-                    log.debug("%s: %s", self.name, why)
-                    content = memoryview(b"")  # so that nobody tries again
+                content, loop = self._made(signature)
                 machine_code.keep(kept, name, content)
-            if not content:
+            if loop is None:
                 return None
-            found.append(machine_code.load(content))
+            found.append(loop)
         return machine_code.Overloaded(found) if len(found) > 1 else found[0]
+
+    def _made(self, signature: str) -> tuple[memoryview, machine_code.Loaded | None]:
+        """What is to be kept, and the loop; nothing for one that can't be kept so."""
+        self._prepare()
+        self.fresh = True
+        try:
+            content = memoryview(machine_code.make(self._function, signature))
+            return content, machine_code.load(content)
+        except (machine_code.NotToBeKept, RuntimeError) as why:  # the latter is what LLVM raises
+            log.debug("%s: %s", self.name, why)
+            return memoryview(b""), None  # so that nobody tries again
 
     def _prepare(self) -> None:
         """What the loop's source needs to be compiled."""
@@ -128,11 +140,18 @@ def _content(path: str) -> bytes:
 
 
 def _cache_folder(function: Callable[..., Any]) -> str | None:
-    """Where numba keeps a loop's code, or None where nothing can be written."""
+    """Where numba keeps a loop's code, or None where nothing can be, or shall be, kept.
+
+    numba unpickles what it finds, in files and folders that are as the umask wants them: nobody else may get there.
+    """
     version = f"{zlib.crc32(b''.join(_sources(function))):08x}"  # numba itself looks at the module only
-    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or cache_directory() / "numba") / version
+    if own := os.environ.get("NUMBA_CACHE_DIR"):
+        top, folder = Path(own), Path(own) / version
+    else:
+        top, folder = cache_directory(), cache_directory() / "numba" / version
+    if not machine_code.allowed() or not machine_code.may_keep_in(folder, top, alone=True):
+        return None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return str(folder)
     except OSError:

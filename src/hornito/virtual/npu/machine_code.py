@@ -12,6 +12,7 @@ import ctypes
 import functools
 import hashlib
 import json
+import logging
 import operator
 import os
 import struct
@@ -22,7 +23,9 @@ from typing import Any
 import numpy as np
 
 from hornito.errors import BadInput
-from hornito.files import Store, cache_directory
+from hornito.files import Store, cache_directory, cache_limit, private_folder
+
+log = logging.getLogger("hornito")
 
 FOLDER = "kernels"
 _LIMIT = 64 << 20  # bytes; a processor's loops take some 200 KB
@@ -30,6 +33,7 @@ _HARMLESS = ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS")  # of numba's settings; oth
 _PREFIX = "hornito_"
 _OBJECT_WORDS = object.__basicsize__ // 8  # of 64 bits, with which each object of this Python begins
 _OK = (0, -2)  # what a loop returns; -2: and its result is None
+_ELF = b"\x7fELF"
 _SYMBOL = struct.Struct("<IBBHQQ")  # of a 64-bit ELF file: name, information, visibility, section, value, size
 _NUMBERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "int64": (ctypes.c_int64, operator.index),
@@ -108,7 +112,9 @@ class Loaded:
                 types += [_NUMBERS[name][0] for name in row[0]]
         if rows and rows[0][0] == "array":
             self.first = np.dtype(rows[0][1])
-        self._function = ctypes.CFUNCTYPE(ctypes.c_int32, *types)(engine.get_function_address(symbol))
+        if not (address := engine.get_function_address(symbol)):
+            raise NotToBeKept(f"it has no {symbol}")
+        self._function = ctypes.CFUNCTYPE(ctypes.c_int32, *types)(address)
 
     def __call__(self, *values: Any) -> Any:
         result, problem = self._result(), ctypes.c_void_p()
@@ -134,51 +140,76 @@ class Overloaded:
 
 
 def store() -> Store | None:
-    """Where machine code is kept; None where it can't be, or numba's settings ask for other code than usual.
-
-    What is there gets executed, so the folder must be this user's (or root's) and nobody else may write there.
-    """
+    """Where machine code is kept; None where it can't be, or numba's settings ask for other code than usual."""
     if any(name.startswith("NUMBA_") and name not in _HARMLESS for name in os.environ):
         return None
-    folder = cache_directory() / FOLDER
+    folder, limit = cache_directory() / FOLDER, allowed()
+    return Store(folder, limit, private=True) if limit and may_keep_in(folder, cache_directory()) else None
+
+
+def allowed() -> int:
+    """How many bytes of machine code may be kept; 0: nothing is kept or looked for."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
+        return min(_LIMIT, cache_limit())
+    except BadInput as error:  # no reason not to run
+        _remark_once(f"machine code is not kept for the next start: {error}")
+        return 0
+
+
+def may_keep_in(folder: Path, top: Path, *, alone: bool = False) -> bool:
+    """Make ``folder`` and look at it, up to ``top``, as ``private_folder`` does: what is there gets executed."""
+    try:
+        private_folder(folder, top, alone=alone)
     except OSError:
-        return None
-    mine = status.st_uid in (os.geteuid(), 0) and not status.st_mode & 0o022
-    return Store(folder, _LIMIT) if mine else None
+        return False
+    except BadInput as error:
+        _remark_once(f"machine code is not kept for the next start: {error}")
+        return False
+    return True
 
 
-def key(name: str, sources: Sequence[bytes]) -> str:
+@functools.cache
+def _remark_once(text: str) -> None:
+    log.warning("%s", text)
+
+
+def key(name: str, sources: Sequence[bytes], processor: str) -> str:
     """The entry's name: a loop by all that its machine code depends on, its own ``sources`` among it."""
     digest = hashlib.sha256(_maker())
-    for part in sources:
+    for part in (processor.encode(), *sources):
         digest.update(hashlib.sha256(part).digest())
     return f"{name}-{digest.hexdigest()}"
 
 
 @functools.cache
 def _maker() -> bytes:
-    """What all machine code of this process depends on: this module, numba, LLVM, Python, the processor."""
+    """What all machine code of this process depends on but the processor: this module, numba, LLVM, Python."""
     import importlib.util
 
     import llvmlite
-    import llvmlite.binding as llvm
 
     numba = importlib.util.find_spec("numba")
     assert numba is not None and numba.origin is not None
     version = (Path(numba.origin).parent / "_version.py").read_bytes()
-    host = f"{_OBJECT_WORDS} {llvmlite.__version__} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
-    return b"\0".join((Path(__file__).read_bytes(), version, host.encode()))
+    return b"\0".join((Path(__file__).read_bytes(), version, f"{_OBJECT_WORDS} {llvmlite.__version__}".encode()))
+
+
+@functools.cache
+def processor() -> str:
+    """The processor that this process runs on, as LLVM names it, and what it can and can't do."""
+    import llvmlite.binding as llvm
+
+    return f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
 
 
 def load(content: memoryview) -> Loaded:
-    """The loop of which ``make`` made ``content``."""
+    """The loop of which ``make`` made ``content``. For what something else made: raises NotToBeKept, or anything."""
     import llvmlite.binding as llvm
 
     length = int.from_bytes(content[:4], "little")
     head = json.loads(bytes(content[4 : 4 + length]))
+    if content[4 + length : 8 + length] != _ELF:  # LLVM would read beyond its end
+        raise NotToBeKept("it is no object file")
     _start_llvm()
     machine = llvm.Target.from_default_triple().create_target_machine()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
