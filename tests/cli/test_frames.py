@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Does ``hornito run --frames`` give for each frame what that frame gives alone, and nothing for a broken film?"""
 
+import glob
 import io
 import json
 import os
@@ -132,6 +133,28 @@ def test_frames_and_inputs_exclude_each_other(film: Path, folder: Path, hornito:
 
 def test_numbers_in_names_count_by_value(film: Path) -> None:
     assert [frame.path.name for frame in find_frames(str(film))] == NAMES
+
+
+def test_folders_of_a_pattern_follow_one_another_in_a_fixed_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["part2/1.png", "part2/10.png", "part10/01.png", "part10/1.png", "part10/2.png"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    wanted = [str(tmp_path / name) for name in names]
+    for found in (wanted, wanted[::-1]):  # as the file system may have them
+        monkeypatch.setattr(glob, "glob", lambda place, found=found: found)
+        assert [frame.name for frame in find_frames(f"{tmp_path}/part*/*.png")] == wanted
+
+
+@pytest.mark.parametrize("place", ["", "/f*"])
+def test_no_frame_is_written_over(place: str, film: Path, folder: Path, hornito: Hornito) -> None:
+    frame = film / "f2.bmp"
+    before = frame.read_bytes()
+    found = hornito("run", folder / "classifier.tflite", "--frames", f"{film}{place}", "--output", frame)
+    assert (found.code, found.out) == (2, "") and f"{frame}: is read as well" in found.err
+    assert frame.read_bytes() == before
 
 
 def test_arrays_of_a_frame_may_have_the_axis_of_one(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 COMMAND = [sys.executable, "-m", "hornito.cli.main"]
@@ -36,6 +37,18 @@ def test_reader_that_leaves_after_a_line(folder: Path) -> None:
     shell = f"{' '.join(COMMAND)} inspect {folder / 'alternating.tflite'} | head -1"
     found = subprocess.run(["sh", "-c", shell], capture_output=True, text=True)
     assert found.returncode == 0 and len(found.stdout.splitlines()) == 1 and found.stderr == ""
+
+
+def test_closed_pipe_is_not_blamed_on_the_output(folder: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "film.npy", np.load(folder / "layer.npy").repeat(3, axis=0))
+    read, write = os.pipe()
+    os.close(read)
+    given = [f"--frames={tmp_path / 'film.npy'}", f"--output={tmp_path / 'o.npy'}", "--json", "--device=cpu"]
+    process = start("run", folder / "layer.tflite", *given, stdout=write)
+    os.close(write)
+    assert "written" not in process.communicate()[1]
+    assert process.returncode == 128 + signal.SIGPIPE
+    assert os.listdir(tmp_path) == ["film.npy"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")

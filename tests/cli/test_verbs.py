@@ -329,6 +329,8 @@ def test_plan_s_jobs_have_the_numbers_that_explain_takes(folder: Path, hornito: 
     [
         (["--explain", "Op#7"], "'Op#7': the plan has 1 operator"),
         (["--explain", "soon"], "'soon' is no job of the plan"),
+        (["--explain", "9" * 5000], f"'{'9' * 40}...' is no job of the plan"),
+        (["--explain", "Op#" + "9" * 5000], "...' is no job of the plan"),
         (["--explain", "0", "--against", "wide"], "--against: has no meaning with --explain"),
         (["--without", "groups,tales", "--plan", "fast"], "unknown technique 'tales'; known are groups, tiles"),
     ],

@@ -3,6 +3,7 @@
 
 import errno
 import os
+import resource
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,10 +51,47 @@ def test_an_exception_inside_leaves_everything_as_it_was(
     assert before is None or path.read_bytes() == before
 
 
-def test_an_os_error_inside_is_bad_input_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.fixture
+def full() -> Iterator[None]:
+    """No file can be larger than 100 kB."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("last", [2, 200_000], ids=["as the block ends", "as it is written"])
+def test_a_file_that_takes_no_more_is_bad_input_and_leaves_nothing(tmp_path: Path, full: None, last: int) -> None:
     path = tmp_path / "file"
-    with pytest.raises(BadInput, match=r"file: can't be written \(No space left on device\)"), atomic_writer(path):
-        raise OSError(28, "No space left on device")
+    with pytest.raises(BadInput, match=r"file: can't be written \(File too large\)"), atomic_writer(path) as stream:
+        stream.write(bytes(99_999))
+        stream.write(bytes(last))
+        assert last == 2  # those wait in the buffer
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_device_that_takes_no_more_is_bad_input() -> None:
+    with pytest.raises(BadInput, match=r"/dev/full: can't be written \(No space left on device\)"):
+        write_atomically("/dev/full", b"content")
+
+
+def test_a_pipe_whose_reader_has_gone_is_bad_input(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(BadInput, match=r"pipe: can't be written \(Broken pipe\)"), atomic_writer(pipe) as stream:
+        os.close(reader)
+        stream.write(b"content")
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC])
+def test_an_error_that_names_no_file_is_not_taken_for_ours(tmp_path: Path, number: int) -> None:
+    """What is printed inside may go nowhere."""
+    with pytest.raises(OSError, match=os.strerror(number)), atomic_writer(tmp_path / "file") as stream:
+        stream.write(b"content")
+        raise OSError(number, os.strerror(number))
     assert os.listdir(tmp_path) == []
 
 
@@ -141,7 +179,7 @@ def test_special_files_and_links_stay_what_they_are(tmp_path: Path) -> None:
 
 def test_an_error_about_another_file_is_not_taken_for_ours(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic_writer(tmp_path / "file"):
-        (tmp_path / "elsewhere" / "missing").read_bytes()
+        (tmp_path / "missing").read_bytes()
     assert list(tmp_path.iterdir()) == []
 
 

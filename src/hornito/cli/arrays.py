@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How do arrays come from .npy files and go into them, and what is said of them?"""
 
+import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -77,7 +78,9 @@ def save(file: BinaryIO, value: Any) -> None:
     import numpy as np
 
     check_kept(value)
-    np.save(file, value, allow_pickle=False)
+    content = io.BytesIO()  # into a real file NumPy writes past its object, and does not say what goes wrong
+    np.save(content, value, allow_pickle=False)
+    file.write(content.getbuffer())
 
 
 class Stack:

@@ -4,7 +4,6 @@
 While a frame runs, the next ones are read and resized in another thread.
 """
 
-import argparse
 import contextlib
 import glob
 import re
@@ -40,7 +39,8 @@ class Frame:
 def find_frames(place: str) -> list[Frame]:
     """The frames in a folder, in all files that fit a pattern, or in a .npy file of many, in the order of their names.
 
-    Numbers in names count by value: frame10 comes after frame9. In a folder, hidden files and those of other kinds are
+    Numbers in names count by value: frame10 comes after frame9; 01 comes before 1. Of several folders one follows the
+    other. In a folder, hidden files and those of other kinds are
     passed over. Raises BadInput where there are no frames.
     """
     path = Path(place)
@@ -66,9 +66,13 @@ def _is_frame(path: Path) -> bool:
     return path.suffix.lower() in (*PICTURES, ARRAYS)
 
 
-def _order(path: Path) -> list[tuple[int, str]]:
-    """What names are sorted by: their digits as numbers."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+def _order(path: Path) -> tuple[list[list[tuple[int, str]]], str]:
+    """What paths are sorted by: folder by folder, digits as numbers; where these are equal (1, 01), as text."""
+    return [_natural(part) for part in path.parts], str(path)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _stacked(path: Path) -> list[Frame]:
@@ -96,13 +100,12 @@ def load_frame(frame: Frame, form: Form) -> Any:
     return as_input(load_picture(frame.path, *form.shape[1:]), form.dtype)
 
 
-def run_frames(options: argparse.Namespace, runnable: Runnable, files: Sequence[BinaryIO]) -> None:
+def run_frames(frames: Sequence[Frame], runnable: Runnable, files: Sequence[BinaryIO], as_json: bool) -> None:
     """All frames of ``--frames``: a line each, and the outputs into ``files``, stacked. Raises BadInput, Unsupported,
     DeviceError."""
     if len(runnable.inputs) != 1:
         raise Unsupported(f"the model takes {counted(len(runnable.inputs), 'input')}; --frames is for models of one")
     form = runnable.inputs[0]
-    frames = find_frames(options.frames)
     stacks = [Stack(file, len(frames)) for file in files]
     begin = first = time.perf_counter()
     with _progress() as progress:
@@ -114,7 +117,7 @@ def run_frames(options: argparse.Namespace, runnable: Runnable, files: Sequence[
             for stack, result in zip(stacks, results, strict=False):
                 stack.append(result, frame.name)
             found = [summary(name, result) for name, result in zip(runnable.outputs, results, strict=True)]
-            if options.json:
+            if as_json:
                 print_json_line({"frame": frame.name, "outputs": found})
             else:
                 print(f"{frame.name}: {'; '.join(map(summary_line, found))}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from hornito.cli.arrays import Form, Runnable, check, load_array, save, summary, summary_line
-from hornito.cli.frames import run_frames
+from hornito.cli.frames import find_frames, run_frames
 from hornito.cli.options import (
     LEVEL,
     add_device_options,
@@ -63,14 +63,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.frames is not None and options.input:
         raise BadInput("--frames and --input: one of them says what goes in; leave the other out")
-    keep_apart(options.output, [options.model, *options.input, *([options.frames] if options.frames else [])])
+    frames = [] if options.frames is None else find_frames(options.frames)
+    keep_apart(options.output, [options.model, *options.input, *{str(frame.path) for frame in frames}])
     opened = _submissions if options.model.endswith(SUBMISSION_SUFFIX) else _model
     with _outputs(options.output) as files, opened(options) as runnable:
         if len(files) > len(runnable.outputs):
             has = counted(len(runnable.outputs), "output")
             raise BadInput(f"the model has {has}; got {len(files)} --output: leave some out")
         if options.frames is not None:
-            run_frames(options, runnable, files)
+            run_frames(frames, runnable, files, options.json)
             return 0
         results = runnable.run(_read_inputs(options.input, runnable.inputs))
         remark(f"device: {runnable.device()}")

@@ -35,6 +35,8 @@ from hornito.words import counted
 MOST_SHOWN = 12  # shapings; there may be hundreds
 SHOWN_DIVISIONS = 6
 _MOVES: tuple[str, ...] = ("a choice for this job alone: what level fast makes of moves depends on the whole graph",)
+_MOST_DIGITS = 9  # of a job's or an operator's number
+_MOST_SHOWN = 40  # characters of what was asked for, in a message
 Stages = Sequence[tuple[int, Work, Target]]  # how many jobs of one kind, and the work of each
 
 
@@ -128,12 +130,13 @@ def explain(plan: Plan, target: str, timing: Timing | None = None) -> Explanatio
 def _asked(target: str, operators: int, jobs: int) -> int:
     """The number in ``target``."""
     name = target.lower().removeprefix("op#")
+    shown = repr(target if len(target) <= _MOST_SHOWN else f"{target[:_MOST_SHOWN]}...")
     count, what = (operators, "operator") if name != target.lower() else (jobs, "job")
-    if not name.isascii() or not name.isdigit():
-        raise BadInput(f"{target!r} is no job of the plan; give its number, or an operator as Op#3")
+    if not name.isascii() or not name.isdigit() or len(name) > _MOST_DIGITS:
+        raise BadInput(f"{shown} is no job of the plan; give its number, or an operator as Op#3")
     if int(name) >= count:
         known = f"they are numbered 0 to {count - 1}" if count else "it has none"
-        raise BadInput(f"{target!r}: the plan has {counted(count, what)}; {known}")
+        raise BadInput(f"{shown}: the plan has {counted(count, what)}; {known}")
     return int(name)
 
 

@@ -3,10 +3,11 @@
 
 import contextlib
 import errno
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from hornito.errors import BadInput
 
@@ -34,8 +35,8 @@ def model_directories() -> list[Path]:
 def atomic_writer(path: str | Path, *, durable: bool = True, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A binary file that appears at ``path``, whole, when the block ends without an exception; else nothing changes.
 
-    ``durable``: it also survives a power cut, for which the block's end waits for the disk. ``mode``: its permissions,
-    less what the umask takes.
+    ``durable``: it also survives a power cut, for which the block's end waits for the disk. ``mode``: a new file's
+    permissions, of which the umask takes its part.
 
     A symbolic link stays one: what it points to is written. What is no ordinary file (a pipe, a device) is written
     straight away. Raises BadInput where the place can't be written (no such folder, no permission, disk full).
@@ -43,30 +44,55 @@ def atomic_writer(path: str | Path, *, durable: bool = True, mode: int = 0o666) 
     place = Path(os.path.realpath(path))
     temporary = None
     try:
-        if place.is_dir():
-            raise BadInput(f"{path}: is a folder; name a file to write")
-        special = place.exists() and not place.is_file()
-        if special:
-            with open(place, "wb") as stream:
-                yield stream
-            return
-        # Shortened: the longest name that a folder takes, 255 bytes, must leave room for what is added.
-        temporary = place.with_name(f".{place.name[:SHORT]}.{os.urandom(8).hex()}.part")
-        with os.fdopen(_draft(temporary, mode), "wb") as stream:
+        with _told(path):
+            if place.is_dir():
+                raise BadInput(f"{path}: is a folder; name a file to write")
+            if place.exists() and not place.is_file():
+                own = _File(path, place)
+            else:
+                # Shortened: the longest name that a folder takes, 255 bytes, must leave room for what is added.
+                temporary = place.with_name(f".{place.name[:SHORT]}.{os.urandom(8).hex()}.part")
+                own = _File(path, _draft(temporary, mode))
+        with io.BufferedWriter(own) as stream:
             yield stream
             stream.flush()
-            if durable:
-                os.fsync(stream.fileno())
-            _name(stream.fileno(), temporary)
-        temporary.replace(place)
-    except OSError as error:
-        if error.filename is not None and Path(os.fsdecode(error.filename)).parent != place.parent:
-            raise  # something else that the block did
-        raise BadInput(f"{path}: can't be written ({error.strerror}); name a place that can") from error
+            if temporary is not None:
+                with _told(path):
+                    if durable:
+                        os.fsync(stream.fileno())
+                    _name(stream.fileno(), temporary)
+        if temporary is not None:
+            with _told(path):
+                temporary.replace(place)
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):  # most often it has its own name by now, or never got one
                 temporary.unlink()
+
+
+@contextlib.contextmanager
+def _told(path: str | Path) -> Iterator[None]:
+    """What goes wrong in the block is the file's fault that the user calls ``path``. Raises BadInput."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(f"{path}: can't be written ({error.strerror}); name a place that can") from error
+
+
+class _File(io.FileIO):
+    """A file whose own errors can't be mistaken for those of what else a block does, such as to print: BadInput."""
+
+    def __init__(self, shown: str | Path, place: Path | int) -> None:
+        self._shown = shown
+        super().__init__(place, "w")
+
+    def write(self, data: Any, /) -> int:
+        with _told(self._shown):
+            return super().write(data)
+
+    def close(self) -> None:
+        with _told(self._shown):
+            super().close()
 
 
 def _draft(path: Path, mode: int) -> int:
@@ -76,7 +102,7 @@ def _draft(path: Path, mode: int) -> int:
         handle = os.open(path.parent, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, mode)
     except OSError as error:
         if error.errno not in _ALL_HAVE_NAMES:
-            raise OSError(error.errno, error.strerror) from error
+            raise
     else:
         if os.path.exists(f"/proc/self/fd/{handle}"):
             return handle
@@ -92,8 +118,6 @@ def _name(handle: int, path: Path) -> None:
     try:
         # Only with a folder does Python ask the kernel to follow the link that /proc has.
         os.link(f"/proc/self/fd/{handle}", path.name, dst_dir_fd=folder)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror) from error
     finally:
         os.close(folder)
 
