@@ -9,6 +9,7 @@ class HornitoError(Exception):
     """Base of every error that Hornito raises on purpose; ``str()`` of it is one line."""
 
     exit_code = 1
+    told = False  # it was logged when it happened, so that whoever ends because of it need not repeat it
 
 
 class BadInput(HornitoError, ValueError):

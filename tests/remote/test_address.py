@@ -29,7 +29,7 @@ def test_name_means_an_address_and_is_its_text(name: str, address: Address) -> N
         *("hornito://", "hornito://board", "hornito://board:", "hornito://board:0", "hornito://board:65536"),
         *("hornito://board:-1", "hornito://:4077", "hornito://::1:4077", "hornito://[::1:4077", "hornito+unix:"),
         *("hornito://user@board:4077", "hornito://board:4077/path", "hornito://bo ard:4077", "hornito://b\tx:1"),
-        *("hornito://board:٤", "virtual", ""),
+        *("hornito://board:٤", "hornito://board:" + "1" * 5000, "virtual", ""),
     ],
 )
 def test_name_that_means_no_address_is_refused_with_the_right_form(name: str) -> None:

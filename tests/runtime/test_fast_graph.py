@@ -21,7 +21,7 @@ from hornito.virtual.npu.executor import Executor
 from hornito.virtual.npu.frontend import Job as Started
 from hornito.virtual.timeline import Timeline
 from tests.runtime.conftest import Devices
-from tests.runtime.fast_networks import Choice, choices, network, sizes
+from tests.runtime.fast_networks import Choice, DType, choices, dtypes, network, sizes
 from tests.runtime.networks import Array, noise
 from tests.virtual.machine import Memory
 
@@ -50,12 +50,12 @@ def results(made: Compiled, devices: Devices, values: list[Array]) -> list[Array
 
 @pytest.mark.parametrize("chip", CHIPS)
 @settings(max_examples=30, deadline=None, suppress_health_check=FIXTURES)
-@given(size=sizes, found=choices)
+@given(size=sizes, found=choices, dtype=dtypes)
 def test_results_are_those_of_level_wide(
-    chip: str, size: tuple[int, int, int], found: list[Choice], devices: Devices
+    chip: str, size: tuple[int, int, int], found: list[Choice], dtype: DType, devices: Devices
 ) -> None:
-    model, shape = network(size, found)
-    values = [noise(shape, np.uint8, 1)]
+    model, shape = network(size, found, dtype)
+    values = [noise(shape, dtype, 1)]
     wanted = results(compiled(model, chip, Level.WIDE), devices, values)
     for one, other in zip(wanted, results(compiled(model, chip, Level.FAST), devices, values), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -119,16 +119,16 @@ def every_job(made: Compiled, part: int, values: dict[int, Array]) -> list[tuple
 
 @pytest.mark.parametrize("chip", CHIPS)
 @settings(max_examples=20, deadline=None)
-@given(size=sizes, found=choices)
+@given(size=sizes, found=choices, dtype=dtypes)
 def test_every_job_writes_what_it_writes_where_no_memory_is_shared(
-    chip: str, size: tuple[int, int, int], found: list[Choice]
+    chip: str, size: tuple[int, int, int], found: list[Choice], dtype: DType
 ) -> None:
-    model, shape = network(size, found)
+    model, shape = network(size, found, dtype)
     shared = compiled(model, chip, Level.FAST)
     apart = compiled(model, chip, Level.FAST, frozenset({Technique.MEMORY}))
     if not shared.jobs or not isinstance(shared.plan.parts[0], NpuPart):
         return
-    values = {shared.plan.graph.inputs[0]: noise(shape, np.uint8, 2)}
+    values = {shared.plan.graph.inputs[0]: noise(shape, dtype, 2)}
     mine, theirs = (by_job(every_job(made, 0, values)) for made in (shared, apart))
     assert mine.keys() == theirs.keys()
     for job, written in mine.items():
@@ -146,13 +146,13 @@ def by_job(found: list[tuple[Job, NDArray[np.uint8]]]) -> dict[object, NDArray[n
 
 @pytest.mark.parametrize("chip", CHIPS)
 @settings(max_examples=20, deadline=None, suppress_health_check=FIXTURES)
-@given(size=sizes, found=choices)
+@given(size=sizes, found=choices, dtype=dtypes)
 def test_jobs_of_one_wave_keep_out_of_each_others_memory(
-    chip: str, size: tuple[int, int, int], found: list[Choice], devices: Devices, waves: None
+    chip: str, size: tuple[int, int, int], found: list[Choice], dtype: DType, devices: Devices, waves: None
 ) -> None:
     """Else the virtual NPU says so."""
-    model, shape = network(size, found)
-    values = [noise(shape, np.uint8, 3)]
+    model, shape = network(size, found, dtype)
+    values = [noise(shape, dtype, 3)]
     made = compiled(model, chip, Level.FAST)
     assert all(wave is not None for wave in made.waves)
     wanted = results(compiled(model, chip, Level.WIDE), devices, values)

@@ -92,10 +92,29 @@ def test_trace_record_is_exec_with_trace_and_passes_the_status_on(watching: None
     path = tmp_path / "F.trace"
     command = [*HORNITO, "trace", "record", "--device", "virtual", "-o", str(path), "--", "sh", "-c", "exit 7"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (7, "")
+    assert done.returncode == 7
+    assert done.stderr == f"{NODE}: the program never used it; {path} has no calls\n"
     recording = load(path)
     assert list(recording.events()) == []
     assert (recording.problem, recording.header.program[0]) == ("", "sh")
+
+
+def test_trace_record_says_how_much_it_has(watching: None, tmp_path: Path) -> None:
+    path = tmp_path / "F.trace"
+    command = [*HORNITO, "trace", "record", "-o", str(path), "--", sys.executable, "-c", jobs(3, "")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, f"{path}: 3 submits, {path.stat().st_size:,} bytes\n")
+
+
+def test_a_program_that_is_not_there_leaves_an_older_recording(watching: None, tmp_path: Path) -> None:
+    path = tmp_path / "F.trace"
+    path.write_bytes(b"older")
+    (tmp_path / "plain").write_text("not executable")
+    for program, status in (("nosuchprogram", 127), (str(tmp_path / "plain"), 126)):
+        command = [*HORNITO, "trace", "record", "-o", str(path), "--", program]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, len(done.stderr.splitlines())) == (status, 1)
+        assert path.read_bytes() == b"older"
 
 
 @pytest.mark.parametrize("place", ["/nowhere/F.trace", ""])

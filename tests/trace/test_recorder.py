@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hornito.cli import main
 from hornito.errors import BadInput
 from hornito.trace.assembly import Begun, Ended
 from hornito.trace.calls import arguments, name_of
@@ -282,7 +283,12 @@ def test_order_in_which_call_and_job_are_told_does_not_matter(path: Path, record
     assert found.submits[0].stream_bytes == 4
 
 
-def test_a_full_disk_is_told_once_and_the_program_goes_on(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_is_told_once_and_the_program_goes_on(
+    path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     recorder = Recorder(TraceWriter(path, Header("test")))
     kernel = RecordedKernel(recorder)
     client = Client(kernel)  # type: ignore[arg-type]
@@ -296,8 +302,15 @@ def test_a_full_disk_is_told_once_and_the_program_goes_on(path: Path, caplog: py
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert len(caplog.records) == 1
-    with pytest.raises(BadInput, match="File too large"):
+    with pytest.raises(BadInput, match="File too large") as raised:
         recorder.close()
+    monkeypatch.setattr(main, "_run", lambda words: recorder_fails(raised.value))
+    assert main.main(["trace", "record"]) == 125
+    assert capsys.readouterr().err == ""  # it was logged
+
+
+def recorder_fails(error: Exception) -> int:
+    raise error
 
 
 @settings(max_examples=30, deadline=None)

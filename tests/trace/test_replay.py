@@ -25,6 +25,7 @@ from hornito.stream.annotate import NN, triggers
 from hornito.stream.submission import moved_word
 from hornito.trace.bisection import run
 from hornito.trace.cuts import with_jobs
+from hornito.trace.frames import CHECKSUM, FRAME, MAGIC, Kind, check_head, unpack
 from hornito.trace.load import load
 from hornito.trace.reader import open_trace
 from hornito.trace.recorder import Recorder
@@ -340,6 +341,9 @@ def test_the_command_line_says_which_job_and_which_byte(
     assert main(["trace", "replay", str(tmp_path / "B.trace")]) == 1
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"submit {submit}: job {job} (NN): ")
+    assert main(["trace", "replay", str(path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["same"], told["problem"]) == (True, "")
     assert main(["trace", "replay", str(tmp_path / "B.trace"), "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["same"], told["submits"][-1]["job"]) == (False, job)
@@ -357,6 +361,55 @@ def test_the_command_line_tells_who_is_in_question(
         assert "; later jobs wrote over what job" in line and line.endswith(" left, so it may have begun with that")
     assert main(["trace", "replay", str(tmp_path / "B.trace"), "--reference", "cpu"]) == 2
     assert "--reference cpu: the CPU obeys no command streams" in capsys.readouterr().err
+    assert main(["trace", "replay", str(tmp_path / "B.trace"), "--reference", "/dev/dri/renderD999"]) == 1
+    told = capsys.readouterr()
+    assert "; later jobs wrote over what job" in told.out
+    assert told.err.count("the reference can't be asked: /dev/dri/renderD999") == 1
+
+
+def test_an_unknown_reference_is_refused_before_anything_is_played(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["trace", "replay", str(path), "--reference", "foo"]) == 2
+    told = capsys.readouterr()
+    assert (told.out, len(told.err.splitlines())) == ("", 1)
+    assert "--reference: unknown device 'foo'" in told.err
+
+
+@pytest.mark.parametrize("damage", ["its end alone", "all but the first submit", "a byte behind that"])
+def test_a_cut_or_damaged_recording_is_never_as_recorded(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    content = bytearray(path.read_bytes())
+    first = content_up_to_the_second_submit(path)
+    if damage == "its end alone":
+        content = content[:-5]
+    elif damage == "all but the first submit":
+        content = content[: first + 20]
+    else:
+        content[first + 20] ^= 1
+    (tmp_path / "B.trace").write_bytes(content)
+    assert main(["trace", "replay", str(tmp_path / "B.trace")]) == 2
+    told = capsys.readouterr()
+    assert "B.trace: cut " in told.err or "B.trace: damaged " in told.err
+    assert ("nobody can tell" in told.out) is (damage == "its end alone")
+    assert main(["trace", "replay", str(tmp_path / "B.trace"), "--json"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert found["same"] is None
+    assert found["problem"].startswith(("cut ", "damaged "))
+
+
+def content_up_to_the_second_submit(path: Path) -> int:
+    """Bytes of the file up to behind the end of the first submit (the initialisation, which leaves nothing)."""
+    at, content = len(MAGIC), path.read_bytes()
+    while True:
+        head = content[at : at + FRAME.size]
+        length = check_head(head) + CHECKSUM.size
+        rest = content[at + FRAME.size : at + FRAME.size + length]
+        kind, _ = unpack(head, rest[: -CHECKSUM.size], rest[-CHECKSUM.size :])
+        at += FRAME.size + length
+        if kind == Kind.DONE:
+            return at
 
 
 def test_recordings_without_results_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], path: Path) -> None:

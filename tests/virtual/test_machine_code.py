@@ -169,7 +169,7 @@ def test_folder_below_one_where_others_may_write_is_not_used(folder: Path, caplo
     for _ in range(2):
         assert machine_code.store() is None
     assert caplog.messages == [
-        f"machine code is not kept for the next start: {folder.parent}: other users can change what is in it; "
+        f"machine code in the cache is not used: {folder.parent}: other users can change what is in it; "
         "make it yours, with mode 0755 or 0700"
     ]
 

@@ -3,17 +3,20 @@
 
 import argparse
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from hornito import __version__
-from hornito.cli.options import add_fault, fault_plan, file_name
+from hornito.cli.options import add_fault, counted, fault_plan, file_name, remark
 from hornito.errors import BadInput
 
 if TYPE_CHECKING:
     from hornito.supervisor.records import Records
     from hornito.supervisor.served import Served
+
+_NOT_STARTED = (126, 127)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,18 +46,44 @@ def program(options: argparse.Namespace) -> list[str]:
     return command
 
 
-def run_on_virtual_node(options: argparse.Namespace, trace: str | None) -> int:
-    """Run the program, recorded to the file ``trace`` if that is wanted; its status. No thread may exist yet."""
-    from hornito.supervisor import Records, run_program
+def run_on_virtual_node(options: argparse.Namespace, trace: str | None, *, tell: bool = False) -> int:
+    """Run the program, recorded to the file ``trace`` if that is wanted (``tell``: remark on what it has then); its
+    status. No thread may exist yet."""
+    from hornito.supervisor import Records, can_be_found, run_program
 
     command = program(options)
+    if not can_be_found(command):
+        trace = None  # that is told as ever, and an older recording stays
+    made: list[Served[Any]] = []
     with Records(options.kmsg, options.coredump) as records:
-        return run_program(command, lambda: _device(options, records, command, trace))
+        status = run_program(command, lambda: _device(options, records, command, trace, made))
+    if tell and trace is not None:
+        from hornito.uapi.drm import RENDER_NODE
+
+        tell_recorded(RENDER_NODE, trace, made, status)
+    return status
+
+
+def tell_recorded(node: str, trace: str, made: "Sequence[Served[Any]]", status: int) -> None:
+    """What the finished recording of the devices that were made, one at most, has: in a remark."""
+    from hornito.trace.recorded_calls import RecordedCalls
+
+    for device in made:
+        assert isinstance(device, RecordedCalls)
+        if device.opened:
+            size = f", {os.path.getsize(trace):,} bytes" if os.path.isfile(trace) else ""
+            remark(f"{trace}: {counted(device.submits, 'submit')}{size}")
+        elif status not in _NOT_STARTED:
+            remark(f"{node}: the program never used it; {trace} has no calls")
 
 
 @contextlib.contextmanager
 def _device(
-    options: argparse.Namespace, records: "Records", command: Sequence[str], trace: str | None
+    options: argparse.Namespace,
+    records: "Records",
+    command: Sequence[str],
+    trace: str | None,
+    given: "list[Served[Any]]",
 ) -> Iterator["Served[Any]"]:
     from hornito.hardware.chips import DEFAULT_CHIP, find_chip
     from hornito.virtual.standalone import standalone_device
@@ -69,5 +98,6 @@ def _device(
 
         made = recorded_device(chip, trace, command, f"hornito {__version__}", faults)
     with made as served:
+        given.append(served)
         records.follow(served)
         yield served

@@ -75,7 +75,7 @@ def _run_told(words: list[str]) -> tuple[int, bool]:
         with contextlib.nullcontext() if _is_one_of(TAKE_SIGTERM, words) else _orderly_sigterm():
             return _run(words), False
     except HornitoError as error:
-        return _fail(str(error), error.exit_code)
+        return (error.exit_code, True) if error.told else _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
     except _Terminated:

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hornito import __version__
-from hornito.cli.exec import add_virtual_node, program, run_on_virtual_node
+from hornito.cli.exec import add_virtual_node, program, run_on_virtual_node, tell_recorded
 from hornito.cli.options import file_name, remark
 from hornito.errors import BadInput, DeviceError, HornitoError, Unsupported
 
 if TYPE_CHECKING:
-    from hornito.supervisor.relay.device import RelayedDevice
     from hornito.supervisor.served import Served
 
 _VIRTUAL, _AUTO = "virtual", "auto"
-_NOT_STARTED = (126, 127)
 _VIRTUAL_ALONE = ("chip", "fault", "kmsg", "coredump")
 
 
@@ -43,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if options.device == _VIRTUAL:
-        return run_on_virtual_node(options, options.output)
+        return run_on_virtual_node(options, options.output, tell=True)
     if options.device != _AUTO and not options.device.startswith("/"):
         raise BadInput(
             f"--device {options.device}: programs can be recorded on the virtual device (virtual) and on nodes of this "
@@ -53,17 +51,18 @@ def run(options: argparse.Namespace) -> int:
     node = _find_node(options.device)
     if node.path == _VIRTUAL:
         remark(f"device: {node.path} ({options.chip or node.chip})")
-        return run_on_virtual_node(options, options.output)
+        return run_on_virtual_node(options, options.output, tell=True)
     given = [f"--{name}" for name in _VIRTUAL_ALONE if getattr(options, name)]
     if given:
         raise BadInput(f"{given[0]} with --device {options.device}: only the virtual device has that; leave it out")
     remark(f"device: {node.path} ({node.chip or 'no NPU that Hornito knows'})")
-    from hornito.supervisor import run_program
+    from hornito.supervisor import can_be_found, run_program
 
-    made: list[RelayedDevice] = []
+    if not can_be_found(command):
+        return run_on_virtual_node(options, None)  # that it can't be started is told there; an older recording stays
+    made: list[Served[Any]] = []
     status = run_program(command, lambda: _relayed(node, command, options.output, made), own_node=True)
-    if status not in _NOT_STARTED and not any(device.opened for device in made):
-        remark(f"{node.path}: the program never used it; {options.output} has no calls")
+    tell_recorded(node.path, options.output, made, status)
     return status
 
 
@@ -76,16 +75,16 @@ class _Node:
 
 
 @contextlib.contextmanager
-def _relayed(node: _Node, command: Sequence[str], trace: str, made: "list[RelayedDevice]") -> Iterator["Served[Any]"]:
-    """The node, recorded to the file ``trace``; the device that it is made of is added to ``made``."""
+def _relayed(node: _Node, command: Sequence[str], trace: str, made: "list[Served[Any]]") -> Iterator["Served[Any]"]:
+    """The node, recorded to the file ``trace``; it is added to ``made``."""
     from hornito.supervisor.relay.device import RelayedDevice
     from hornito.supervisor.relay.files import NodeByNumber
     from hornito.trace.recorded_relay import recorded_node
     from hornito.uapi.kernel import RealKernel
 
     device = RelayedDevice(RealKernel(), NodeByNumber(node.path))
-    made.append(device)
     with recorded_node(device, trace, node.chip, command, f"hornito {__version__}") as recorded:
+        made.append(recorded)
         yield recorded
 
 

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 from hornito.cli.options import add_json, counted, print_json, remark
 from hornito.cli.progress import preparation
 from hornito.cli.trace_options import warn
-from hornito.errors import BadInput
+from hornito.errors import BadInput, HornitoError
 
 if TYPE_CHECKING:
     from hornito.driver import Device
     from hornito.trace.replay import Verdict
 
-SAME, DIFFERENT = 0, 1
+SAME, DIFFERENT, TROUBLE = 0, 1, 2
 VIRTUAL = "virtual"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "Exit status: 0 the device left what was recorded, 1 it did not, 2 and more: it could not be tried."
+    parser.epilog = (
+        "Exit status: 0 the device left what was recorded, 1 it did not, 2 and more: it could not be tried, or the "
+        "recording is cut or damaged."
+    )
     parser.add_argument("file", metavar="F", help="a recording with what its jobs wrote ('hornito trace record')")
     parser.add_argument(
         "--device",
@@ -59,33 +62,57 @@ def run(options: argparse.Namespace) -> int:
         name = device.name
     warn(recording)
     played = [verdict for verdict in verdicts if not verdict.skipped]
-    if not played:
-        raise BadInput(f"{options.file}: has no submit whose results are known; record one with 'hornito trace record'")
-    same = all(verdict.same for verdict in played)
+    same = _same(played, recording.problem)
     if options.json:
-        print_json({"device": name, "same": same, "submits": [dataclasses.asdict(verdict) for verdict in verdicts]})
-    elif same:
-        compared = sum(verdict.bytes for verdict in played)
-        print(f"{name}: {counted(len(played), 'submit')} as recorded, {compared} bytes compared")
-    return SAME if same else DIFFERENT
+        submits = [dataclasses.asdict(verdict) for verdict in verdicts]
+        print_json({"device": name, "same": same, "problem": recording.problem, "submits": submits})
+    if same is False:
+        return DIFFERENT
+    compared = sum(verdict.bytes for verdict in played)
+    if same is None and not compared:
+        raise BadInput(f"{options.file}: has no submit whose results are known; record one with 'hornito trace record'")
+    if not options.json:
+        rest = "" if same else "; what follows them was not recorded whole, so nobody can tell"
+        print(f"{name}: {counted(len(played), 'submit')} as recorded, {compared} bytes compared{rest}")
+    return SAME if same else TROUBLE
+
+
+def _same(played: "Sequence[Verdict]", problem: str) -> bool | None:
+    """Did the device do all of it again? None: nobody knows, as there was nothing to compare or the recording has no
+    end."""
+    if not all(verdict.same for verdict in played):
+        return False
+    return True if not problem and any(verdict.bytes or verdict.killed for verdict in played) else None
 
 
 class _Reference:
     """The device that is asked where the recording does not tell; opened when that is so."""
 
     def __init__(self, name: str | None, device: "Device") -> None:
+        from hornito.remote import is_remote
+        from hornito.runtime.devices import find_device
+
         self._name = name or ("none" if device.name == VIRTUAL else VIRTUAL)
         self._chip = device.chip.name
         self._device: Device | None = None
+        if self._name not in ("none", "auto") and not self._name.startswith("/") and not is_remote(self._name):
+            try:
+                found = find_device(self._name, self._chip)
+            except BadInput as error:
+                raise BadInput(f"--reference: {error}; or none") from error
+            if found is None:
+                raise BadInput("--reference cpu: the CPU obeys no command streams; name an NPU, or none")
 
     def open(self) -> "Device | None":
-        """The device, or None if none is wanted."""
+        """The device; None if none is wanted, or it can't be opened, which is said once."""
         from hornito.runtime import open_device
 
         if self._device is None and self._name != "none":
-            self._device = open_device(self._name, self._chip, preparation())
-            if self._device is None:
-                raise BadInput("--reference cpu: the CPU obeys no command streams; name an NPU, or none")
+            try:
+                self._device = open_device(self._name, self._chip, preparation())
+            except HornitoError as error:
+                remark(f"hornito: the reference can't be asked: {error}")
+                self._name = "none"
         return self._device
 
     def __enter__(self) -> "_Reference":

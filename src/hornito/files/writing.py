@@ -101,9 +101,7 @@ def _special(shown: str | Path, place: Path) -> int:
         handle = os.open(place, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.ENXIO:
-            raise BadInput(
-                f"{shown}: is no ordinary file but a pipe that nobody reads; name a file to write"
-            ) from error
+            raise BadInput(f"{shown}: is a pipe that nobody reads, no ordinary file; name a file to write") from error
         raise
     os.set_blocking(handle, True)
     return handle

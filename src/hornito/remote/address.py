@@ -10,6 +10,7 @@ from hornito.errors import BadInput
 TCP, UNIX = "hornito://", "hornito+unix:"
 _LISTEN_UNIX = "unix:"
 _MAX_PORT = 0xFFFF
+_MOST_DIGITS = 9  # of a port; Python turns no text of thousands into a number
 
 
 def is_remote(name: str) -> bool:
@@ -57,7 +58,8 @@ class Address:
         elif ":" in host:
             return None  # an IPv6 address without its brackets, or a mistake
         plain = host.isascii() and host.isprintable() and not set(host) & set(" /@?#[]")
-        if not (colon and host and plain and port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
+        number = port.isascii() and port.isdigit() and len(port) <= _MOST_DIGITS and int(port) <= _MAX_PORT
+        if not (colon and host and plain and number):
             return None
         return cls(host=host, port=int(port))
 

@@ -219,6 +219,14 @@ def _install(filter_: Program) -> int:
     raise OSError(code, "seccomp")
 
 
+def can_be_found(command: Sequence[str]) -> bool:
+    """Is there a file that ``_execute`` would try, with the right to execute it?"""
+    name = command[0]
+    folders = [""] if "/" in name else os.get_exec_path()
+    places = (os.path.join(folder, name) for folder in folders)
+    return any(os.path.isfile(place) and os.access(place, os.X_OK) for place in places)
+
+
 def _execute(command: Sequence[str], reporter: int) -> None:
     """exec as env does it: along PATH, and what has no known format goes to the shell. Raises OSError."""
     name = command[0]

@@ -188,14 +188,14 @@ class Left(NamedTuple):
 
 
 class Assembly:
-    """Makes events of what it is told. Not for two threads at once; ``failure`` is what the writer said, if it failed:
-    that is also logged."""
+    """Makes events of what it is told. Not for two threads at once; ``submits`` is how many there have been,
+    ``failure`` what the writer said, if it failed: that is also logged."""
 
     def __init__(self, writer: Writer) -> None:
         self.failure: BadInput | None = None
         self._writer = writer
         self._calls = 0
-        self._submits = 0
+        self.submits = 0
         self._flights: dict[int, _Flight] = {}  # by fence
 
     def left(self, left: Left) -> None:
@@ -245,7 +245,7 @@ class Assembly:
         if begun is None and ended is not None:
             begun = asked.placed()
         if begun is not None and flight.number is None:
-            flight.number, self._submits = self._submits, self._submits + 1
+            flight.number, self.submits = self.submits, self.submits + 1
             self._submit(flight.number, asked, begun)
         if ended is not None and flight.number is not None:
             self._done(flight.number, ended)
@@ -265,6 +265,7 @@ class Assembly:
         except BadInput as error:
             self.failure = error
             _log.error("%s", error)
+            error.told = True
 
 
 def _entry(bo: tuple[int, int, int], placed: Placed, keeper: Keeper) -> BufferEntry:

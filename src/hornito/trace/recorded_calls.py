@@ -47,13 +47,25 @@ class RecordedCalls(Generic[F]):
     def __init__(self, device: Served[F], recorder: Recorder) -> None:
         self._served = device
         self._recorder = recorder
+        self._opened = 0
         self.tell(None, None)
 
     @property
     def wake_fd(self) -> int:
         return self._served.wake_fd
 
+    @property
+    def opened(self) -> int:
+        """How many open files of it there have been."""
+        return self._opened
+
+    @property
+    def submits(self) -> int:
+        """How many have been recorded."""
+        return self._recorder.submits
+
     def open(self) -> F:
+        self._opened += 1
         return self._served.open()
 
     def find(self, pid: int, fd: int) -> F | None:

@@ -34,9 +34,14 @@ class RecordedRelay(RecordedCalls[RelayedFile]):
 
     def __init__(self, device: RelayedDevice, recorder: Recorder) -> None:
         self._snapshots = Snapshots(recorder.copies)
+        self._device = device
         self._before: dict[RelayedJob, tuple[Placed, ...]] = {}
         device.watch(self)
         super().__init__(device, recorder)
+
+    @property
+    def opened(self) -> int:
+        return self._device.opened
 
     # A ``RelayWatcher``.
 

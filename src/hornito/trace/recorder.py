@@ -70,6 +70,11 @@ class Recorder:
         """Where snapshots should lie."""
         return self._writer.copies
 
+    @property
+    def submits(self) -> int:
+        """How many have been recorded; all of them once it is closed."""
+        return self._assembly.submits
+
     def keep_to(self, processors: set[int]) -> None:
         """Work that nobody waits for should be done on these."""
         self._writer.keep_to(processors)

@@ -52,6 +52,7 @@ class Verdict:
     suspects: tuple[int, ...] = ()
     difference: Difference | None = None
     bytes: int = 0  # that were compared
+    killed: bool = False  # now as when it was recorded, so that there is nothing to compare
     reference: str = ""
 
     @property
@@ -87,7 +88,7 @@ def _play(played: "_Played", device: Device, reference: OpenReference) -> Verdic
         results = run(device, with_relocations(seen), list(expected))
     except Stopped as error:
         if done.status != _DONE:
-            return Verdict(submit.number)  # it was killed then, too
+            return Verdict(submit.number, killed=True)
         unit = "" if error.job is None else seen.job(error.job).unit
         return Verdict(submit.number, f"is killed; it was not when it was recorded ({error})", job=error.job, unit=unit)
     if done.status != _DONE:

@@ -155,7 +155,7 @@ def allowed() -> int:
     try:
         return min(_LIMIT, cache_limit())
     except BadInput as error:  # no reason not to run
-        _remark_once(f"machine code is not kept for the next start: {error}")
+        _remark_once(f"machine code in the cache is not used: {error}")
         return 0
 
 
@@ -165,10 +165,10 @@ def may_keep_in(folder: Path, top: Path, *, alone: bool = False) -> bool:
         private_folder(folder, top, alone=alone)
     except OSError as error:
         if alone:  # the last place that is tried
-            remark_lost(f"{folder}: can't be made ({error.strerror}); name a place that can")
+            remark_lost(f"{top}: can't be used as a folder ({error.strerror}); name a place that can")
         return False
     except BadInput as error:
-        _remark_once(f"machine code is not kept for the next start: {error}")
+        _remark_once(f"machine code in the cache is not used: {error}")
         if alone:
             _lost.append(str(error))
         return False
