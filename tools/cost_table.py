@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hornito import compiler, cost
 from hornito.compiler.assemble import Compiled
-from hornito.compiler.sram import choose_caching
+from hornito.compiler.sram import choose_caching, image_bytes
 from hornito.compiler.tiling import Tile
 from hornito.hardware.chips import Chip, find_chip
 from hornito.hardware.nn import CachingMode, NNDescriptor
@@ -89,7 +89,8 @@ def _of_stage(d: NNDescriptor, packed: int, chip: Chip, stage: Stage) -> cost.Wo
         size = max(packed, d.out_image_z_size * (1 if d.depthwise else d.channels) * places)
         tiling = cost.tiling_of(d, chip)
         tile = Tile(d.out_image_tile_x_size, d.out_image_tile_y_size, 1, tiling.superblocks, d.kernels_per_core)
-        fields = choose_caching(tile, d.kernel_xy_size, d.channels, d.out_image_z_size, size, chip.vip_sram)
+        image = image_bytes(tile, d.kernel_xy_size, d.channels)
+        fields = choose_caching(image, d.out_image_z_size, size, chip.vip_sram)
         d = dataclasses.replace(d, **fields)
     return cost.nn_work(dataclasses.replace(d, image_caching_mode=CachingMode.NONE), size, chip)
 

@@ -152,6 +152,20 @@ def test_bad_usage(arguments: list[str], hornito: Hornito) -> None:
     assert_one_line(hornito(*arguments), BAD, "--help'")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "verb"),
+    [
+        (["benchmark", "m.tflite", "--runs", "0"], BAD, "benchmark"),
+        (["devices", "--all"], BAD, "devices"),
+        (["trace", "show", "f.trace", "--odd"], BAD, "trace show"),
+        (["trace", "record", "--odd", "-o", "f.trace", "--", "true"], 125, "trace record"),
+    ],
+)
+def test_unknown_option_points_to_its_verb_s_help(arguments: list[str], code: int, verb: str, hornito: Hornito) -> None:
+    words = f"hornito {verb}: unrecognized arguments: ", f"; see 'hornito {verb} --help'"
+    assert_one_line(hornito(*arguments), code, *words)
+
+
 @pytest.mark.parametrize("number", ["0", "-1", "x", "1.5", "99999999999", "²"])
 def test_bad_number(number: str, hornito: Hornito) -> None:
     assert_one_line(hornito("label-image", f"--count={number}"), BAD, "whole number")

@@ -67,6 +67,46 @@ def test_a_plan_and_recordings_are_compared(folder: Path, hornito: Hornito, tmp_
     assert "A: layer.trace, vipnano-si-plus-9f-6000000, recorded\nB: other.npz, vipnano-qi-88-0, recorded" in both.out
 
 
+@pytest.mark.parametrize("level", ["proven", "fast"])
+def test_a_plan_and_its_own_recording_take_the_same_by_what_a_recording_has(
+    level: str, folder: Path, hornito: Hornito, tmp_path: Path
+) -> None:
+    model, recording = folder / "alternating.tflite", tmp_path / "O.npz"
+    assert hornito("compile", model, "--plan", level, "-o", recording).code == 0
+    arguments = ("plan", model, "--plan", level, "--against", recording)
+    text = hornito(*arguments).out
+    assert "A is compared without its CPU and copy steps" in text
+    assert re.search(r"^ms +([\d.]+) +\1 +1.00$", text, re.M)
+    assert text.splitlines()[-1] == "B - A: +0.000 ms (+0.000 .. +0.000); neither is faster"
+    found = json.loads(hornito(*arguments, "--json").out)
+    both = found["comparison"]
+    assert both["left_out"] == ["CPU", "copy"]
+    assert both["total"] == pytest.approx(both["against_total"], rel=1e-3)
+    assert both["against_total"] == found["against"]["total"]
+    assert both["against_minus_this"]["ms"] == pytest.approx(0, abs=1e-3)
+    assert found["total"]["ms"] > both["total"]["ms"]  # of the whole plan
+
+
+def test_plans_and_recordings_among_themselves_are_compared_whole(
+    folder: Path, hornito: Hornito, tmp_path: Path
+) -> None:
+    layer = folder / "layer.tflite"
+    assert hornito("compile", layer, "-o", tmp_path / "O.npz").code == 0
+    for first, second in ((layer, "wide"), (tmp_path / "O.npz", tmp_path / "O.npz")):
+        assert "compared without" not in hornito("plan", first, "--against", second).out
+        found = json.loads(hornito("plan", first, "--against", second, "--json").out)
+        assert found["comparison"]["left_out"] == []
+        assert found["comparison"]["total"] == found["total"]
+
+
+def test_what_explain_and_a_comparison_heed_is_not_remarked_on(folder: Path, hornito: Hornito) -> None:
+    layer = folder / "layer.tflite"
+    for wanted in (("--explain", "1"), ("--against", "fast")):
+        found = hornito("plan", layer, *wanted, "--without", "groups")
+        assert (found.code, found.err) == (0, "")
+    assert "--without: ignored" in hornito("plan", layer, "--estimate", "--without", "groups").err
+
+
 def test_csv_has_vela_s_columns_and_ours(folder: Path, hornito: Hornito, tmp_path: Path) -> None:
     found = hornito("plan", folder / "layer.tflite", "--csv", tmp_path / "o.csv", "--against", "imx8mp")
     assert found.code == 0 and "o.csv: " in found.err
@@ -95,6 +135,7 @@ def test_a_plot_without_matplotlib_is_refused(
     found = hornito("plan", folder / "layer.tflite", "--plot", tmp_path / "o.svg")
     assert found.code == 3
     assert found.err.count("\n") == 1 and "pip install 'hornito[plots]'" in found.err
+    assert not found.out
 
 
 def test_a_board_s_report_calibrates(folder: Path, hornito: Hornito, tmp_path: Path) -> None:
@@ -112,6 +153,7 @@ def test_benchmark_has_the_estimate_beside_the_measurement(folder: Path, hornito
     found = hornito(*arguments)
     assert found.code == 0
     assert re.search(r"^estimate for vipnano-qi-88-0: [\d.]+ ms \(", found.out, re.M)
+    assert "its latency says nothing about a board" in found.err
     content = json.loads(hornito(*arguments, "--json", "--csv", tmp_path / "b.csv").out)
     assert content["estimate"]["total"]["ms"] > 0 and (tmp_path / "b.csv").exists()
 
@@ -121,13 +163,20 @@ def test_what_can_t_be_estimated_is_refused_in_one_line(folder: Path, hornito: H
     (tmp_path / "odd.npz").write_bytes(b"PK no zip")
     for arguments, code, words in (
         ((layer, "--plot", "o.pdf"), 2, "can draw .svg and .png only"),
-        ((layer, "--against", "nothing"), 2, "--against nothing: is no plan level, no chip and no recording"),
+        (
+            (layer, "--against", "foo"),
+            2,
+            "--against 'foo': is not a plan level (proven, wide, fast), a chip (vipnano-qi, ",
+        ),
+        ((layer, "--against", ""), 2, "--against '': is not a plan level"),
+        ((layer, "--explain", "0", "--against", ""), 2, "--against: has no meaning with --explain"),
         ((layer, "--against", "gone.npz"), 2, "gone.npz"),
         ((layer, "--against", tmp_path / "odd.npz"), 2, "odd.npz"),
         ((tmp_path / "odd.npz", "--estimate"), 2, "odd.npz"),
         ((tmp_path / "odd.npz",), 2, "is a recording, not a model"),
         ((layer, "--csv", tmp_path / "no" / "o.csv"), 2, "o.csv: can't be written"),
         ((layer, "--calibrate", tmp_path / "gone.zip"), 2, "gone.zip: no such file"),
+        ((layer, "--calibrate", tmp_path / "odd.npz"), 2, "make one with 'hornito doctor -o report.zip'"),
         ((layer, "--calibrate", report(tmp_path / "v.zip", real=False)), 2, "of an emulated device, whose times"),
         ((layer, "--calibrate", report(tmp_path / "old.zip", lanes=0)), 2, "was made by an older Hornito"),
         ((layer, "--calibrate", report(tmp_path / "few.zip", count=3)), 2, "has 3 timed jobs"),
@@ -141,3 +190,4 @@ def test_what_can_t_be_estimated_is_refused_in_one_line(folder: Path, hornito: H
         found = hornito("plan", *arguments)
         assert (found.code, found.err.count("\n")) == (code, 1), found.err
         assert words in found.err
+        assert not found.out  # all of it is checked before anything is shown

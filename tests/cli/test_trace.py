@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hornito.cli import pager
+from hornito.cli import pager, trace_record
 from tests.cli.conftest import Hornito
 from tests.compiler.networks import Layer
 from tests.trace import samples
@@ -289,3 +289,15 @@ def test_diff_infers_what_follows_a_number(hornito: Hornito, tmp_path: Path) -> 
     for bad in ([*files["npz"][:2], "--infer", files["tflite"][0]], files["npz"]):
         outcome = hornito("trace", "diff", *bad)
         assert (outcome.code, len(outcome.err.splitlines())) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("chip", "name"), [((), "vipnano-qi-88-0"), (("--chip", "imx8mp"), "vipnano-si-plus-9f-6000000")]
+)
+def test_a_recording_without_a_node_says_which_chip_is_emulated_by_its_full_name(
+    chip: tuple[str, ...], name: str, hornito: Hornito, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trace_record, "_find_node", lambda device: trace_record._Node("virtual", ""))
+    monkeypatch.setattr(trace_record, "run_on_virtual_node", lambda *arguments, **more: 0)
+    found = hornito("trace", "record", "--device", "auto", *chip, "-o", tmp_path / "r.trace", "--", "true")
+    assert (found.code, found.err) == (0, f"device: virtual ({name})\n")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hornito.compiler.requantisation import multiplier_and_shift, scale_factor
-from hornito.compiler.sram import choose_caching
+from hornito.compiler.sram import choose_caching, image_bytes
 from hornito.compiler.tasks import Convolution, Shape
 from hornito.compiler.tiling import Tile, ceil_div, choose_tile
 from hornito.compiler.weights import Kernels
@@ -150,7 +150,8 @@ SRAM = 0x80000
 def caching(
     coefficients: int, *, tile: tuple[int, int] = (8, 8), superblocks: int = 1, planes: int = 4, outputs: int = 16
 ) -> dict[str, Any]:
-    return dict(choose_caching(Tile(*tile, 1, superblocks, 1), 3, planes, outputs, coefficients, SRAM))
+    image = image_bytes(Tile(*tile, 1, superblocks, 1), 3, planes)
+    return dict(choose_caching(image, outputs, coefficients, SRAM))
 
 
 def windows(found: dict[str, Any]) -> tuple[int, int, int, int]:
@@ -187,7 +188,7 @@ def test_coefficients_that_just_do_not_fit_are_cached_in_part() -> None:
 
 def test_the_window_is_clipped_at_the_end_of_the_sram() -> None:
     odd = 0x80000 - 64  # an SRAM that ends between two multiples of 128
-    found = choose_caching(Tile(8, 8, 1, 1, 1), 3, 4, 16, odd - 0x801, odd)
+    found = choose_caching(0, 16, odd - 0x801, odd)
     assert found["kernel_cache_end_address"] == odd
     assert modes(dict(found)) == (1, 0)
 
@@ -251,7 +252,8 @@ def test_patterns_of_partly_cached_coefficients(outputs: int, expected: tuple[in
 def test_windows_never_reach_beyond_the_sram(
     size: int, width: int, height: int, superblocks: int, planes: int, sram: int
 ) -> None:
-    found = choose_caching(Tile(width, height, 1, superblocks, 1), 3, planes, 64, size, sram)
+    image = image_bytes(Tile(width, height, 1, superblocks, 1), 3, planes)
+    found = choose_caching(image, 64, size, sram)
     assert found["kernel_cache_end_address"] <= sram and found["image_cache_end_address"] <= sram
 
 

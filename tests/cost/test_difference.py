@@ -49,4 +49,4 @@ def test_figures_that_turn_the_order_round_are_named() -> None:
 def test_equal_ones_differ_by_nothing() -> None:
     found = difference(of(LONG), of(LONG))
     assert found.time.low == found.time.seconds == found.time.high == 0
-    assert found.text("A", "B") == "B - A: +0.000 ms (+0.000 .. +0.000)"
+    assert found.text("A", "B") == "B - A: +0.000 ms (+0.000 .. +0.000); neither is faster"

@@ -99,7 +99,7 @@ def test_files_that_are_no_reports_are_refused(tmp_path: Path) -> None:
     assert "no such file" in refused(place)
     assert "can't be read" in refused(tmp_path)
     place.write_bytes(b"not a zip")
-    assert "make one with 'hornito doctor" in refused(place)
+    assert "make one with 'hornito doctor -o report.zip'" in refused(place)
     assert "report.json" in refused(write(place, {}, ("other.json",)))
     assert "no report" in refused(write(place, b"\xff\xfe{"))
     assert "no report" in refused(write(place, "{"))

@@ -177,6 +177,7 @@ def test_list_tells_ids_cores_and_driver_of_every_node(tmp_path: Path, npu: Npu)
     made, kernel = machine(tmp_path, {"renderD128": npu(), "renderD129": "vc4"})
     real, *others = list_devices(made)
     assert real.usable and real.chip == find_chip("a311d")
+    assert real.description.startswith("8 NN cores and 4 TP cores, ")
     assert real.description.endswith("etnaviv 1.4: runs models")
     assert real.details == [
         "pipe 0: model 0x8000, revision 0x7120, product 0x45080009, customer 0x88, eco 0x0: vipnano-qi-88-0"
@@ -184,6 +185,8 @@ def test_list_tells_ids_cores_and_driver_of_every_node(tmp_path: Path, npu: Npu)
     listed = real.as_json()
     assert (listed["driver_version"], listed["cores"][0]["customer_id"]) == ("1.4", 0x88)
     assert not any(entry.name.startswith("/") for entry in others)
+    pico = next(entry for entry in others if entry.chip == find_chip("vippico-v3-99-2000000"))
+    assert pico.description.startswith("2 NN cores and 1 TP core, ")
     assert kernel.open_now == {}
 
 

@@ -82,8 +82,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"{name} latency: {words}")
     if "ratio_to_cpu" in result:
         print(f"npu / cpu: {result['ratio_to_cpu']:.2f}")
-        if "virtual" in device:
-            remark("the NPU is an emulated one: its latency says nothing about a board")
+    if "virtual" in device and (len(figures) > 1 or modelled is not None):
+        remark("the NPU is an emulated one: its latency says nothing about a board")
     if modelled is not None:
         print(f"estimate for {modelled.chip.name}: {modelled.total.text()}")
         if "virtual" not in device and "npu" in figures:

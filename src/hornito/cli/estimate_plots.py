@@ -20,13 +20,21 @@ COLOURS = {
 _MARKS = ("o", "x", "+", "s")
 
 
-def draw(path: str, estimates: Sequence[Estimate]) -> None:
-    """Write the plot of some estimates. Raises Unsupported without matplotlib, BadInput for a file that can't be."""
+def require_matplotlib() -> None:
+    """Raises Unsupported without it: asked before anything that takes time."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise Unsupported(f"--plot needs matplotlib ({error}): pip install 'hornito[plots]'") from error
+
+
+def draw(path: str, estimates: Sequence[Estimate]) -> None:
+    """Write the plot of some estimates. Raises Unsupported without matplotlib, BadInput for a file that can't be."""
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9.0, 4.4 + 1.2 * len(estimates)), layout="constrained")
     FigureCanvasAgg(figure)
     roof, timeline = figure.subplots(2, 1, height_ratios=[3.2, 0.6 + 0.9 * len(estimates)])

@@ -35,9 +35,14 @@ def add_estimate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def wants_estimate(options: argparse.Namespace) -> bool:
-    """Each of the options asks for one. Raises BadInput for a plot of no known kind."""
+    """Each of the options asks for one. Raises BadInput for a plot of no known kind, Unsupported for one that nothing
+    here can draw."""
     if options.plot and not options.plot.lower().endswith(PLOTS):
         raise BadInput(f"--plot {options.plot}: can draw {' and '.join(PLOTS)} only")
+    if options.plot:
+        from hornito.cli.estimate_plots import require_matplotlib
+
+        require_matplotlib()
     return bool(options.estimate or options.calibrate or options.csv or options.plot)
 
 
@@ -201,12 +206,17 @@ def write_csv(path: str, estimates: Sequence["Estimate"]) -> None:
         stream.write(text.getvalue().encode())
 
 
-def comparison(one: "Estimate", other: "Estimate") -> list[str]:
+def comparison(first: "Estimate", second: "Estimate") -> list[str]:
     """What differs between two estimates: totals, and the operators, or for recordings the jobs in order."""
-    from hornito.cost import difference
+    from hornito.cost import comparable, difference
 
+    found = comparable(first, second)
+    one, other = found.one, found.other
     left, right = _sums(one), _sums(other)
     lines = [f"A: {one.demand.title}", f"B: {other.demand.title}"]
+    if found.left_out:
+        plan, steps = ("B" if first.demand.recorded else "A"), " and ".join(found.left_out)
+        lines.append(f"a recording has no step of the CPU's: {plan} is compared without its {steps} steps")
     rows = [("", "A", "B", "B / A")]
     for name, value in left.items():
         ratio = f"{right[name] / value:.2f}" if value else ""
@@ -227,6 +237,20 @@ def comparison(one: "Estimate", other: "Estimate") -> list[str]:
             [(f"  {key}", f"{1e3 * a:.3f}", f"{1e3 * b:.3f}", f"{1e3 * (b - a):+.3f}") for key, a, b in changed[:20]]
         )
     return lines
+
+
+def _comparison_as_json(first: "Estimate", second: "Estimate") -> dict[str, Any]:
+    """The other estimate, and what differs in what both have."""
+    from hornito.cost import as_json, comparable, difference
+
+    both = comparable(first, second)
+    compared = {
+        "left_out": [target.value for target in both.left_out],
+        "total": both.one.total.as_json(),
+        "against_total": both.other.total.as_json(),
+        "against_minus_this": difference(both.one, both.other).as_json(),
+    }
+    return {"against": as_json(second), "comparison": compared}
 
 
 def _sums(one: "Estimate") -> dict[str, float]:
@@ -294,7 +318,8 @@ def compared(options: argparse.Namespace, graph: Any, plan_options: Any) -> "Est
         if options.calibrate and other.chip != chip:
             raise BadInput(f"--calibrate holds for one chip; leave it out to compare with {other.chip.name}")
     else:
-        raise BadInput(f"--against {name}: is no plan level, no chip and no recording (.npz, .trace)")
+        known = f"plan level ({', '.join(Level)}), a chip ({', '.join([*ALIASES, *(known.name for known in CHIPS)])})"
+        raise BadInput(f"--against {name!r}: is not a {known} or a recording (.npz, .trace)")
     demand = demand_of_plan(encode(make_plan(graph, other)))
     return estimated(demand, other.chip, calibration(options, other.chip))
 
@@ -304,8 +329,9 @@ def show(options: argparse.Namespace, found: Sequence["Estimate"], own: "Calibra
     from hornito.cost import as_json
 
     first = found[0]
+    write_files(options, found)  # first: where that fails, nothing else is said
     if options.json:
-        print_json(as_json(first) | ({"against": as_json(found[1])} if len(found) > 1 else {}))
+        print_json(as_json(first) | (_comparison_as_json(*found) if len(found) > 1 else {}))
     else:
         print(f"{first.demand.title}, estimated")
         print(table(first))
@@ -314,7 +340,6 @@ def show(options: argparse.Namespace, found: Sequence["Estimate"], own: "Calibra
         if len(found) > 1:
             print()
             print("\n".join(comparison(*found)))
-    write_files(options, found)
 
 
 def write_files(options: argparse.Namespace, found: Sequence["Estimate"]) -> None:

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hornito import __version__
 from hornito.errors import HornitoError
@@ -47,6 +47,10 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong with the arguments in one line, as all other errors do."""
 
     usage_status = 2  # the exit code
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.set_defaults(parser=self)  # in the end that of the verb, or of its action
 
     def error(self, message: str) -> NoReturn:
         self.exit(self.usage_status, f"{self.prog}: {' '.join(message.split())}; see '{self.prog} --help'\n")
@@ -149,7 +153,9 @@ def _run(arguments: list[str]) -> int:
         if verb == chosen:
             importlib.import_module(f"hornito.cli.{module}").add_arguments(own)
     try:
-        options = parser.parse_args(arguments)
+        options, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         status = importlib.import_module(f"hornito.cli.{VERBS[options.verb][0]}").run(options)
     finally:
         # A reader that has gone must be noticed here, not when Python shuts down; after --help, too.

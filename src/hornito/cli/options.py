@@ -151,6 +151,8 @@ def remark_on_ignored(options: argparse.Namespace, device: str = "") -> None:
     given = [name for name, is_given in chosen.items() if is_given]
     if device == "cpu" and given:
         remark(f"hornito: {', '.join(given)}: ignored, as --device cpu uses no NPU")
+    elif getattr(options, "explain", None) is not None:
+        return  # it weighs the ways of level fast, whatever the plan's own level
     elif error and options.plan == LEVEL and not getattr(options, "against", None):
         remark(f"hornito: --per-axis-error: ignored at plan level {LEVEL}; use --plan wide")
     elif options.without and "fast" not in (options.plan, getattr(options, "against", None)):

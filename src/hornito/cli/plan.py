@@ -55,9 +55,9 @@ def run(options: argparse.Namespace) -> int:
     from hornito.hardware.chips import CoefficientFormat
     from hornito.model import find_model, read_model
 
-    wanted = estimates.wants_estimate(options) or options.against
     if options.explain is not None:
         return _explain(options)
+    wanted = estimates.wants_estimate(options) or options.against is not None
     if not wanted and estimates.is_recording(options.model):
         raise BadInput(f"{options.model}: is a recording, not a model; 'hornito plan' can --estimate those")
     if wanted and estimates.is_recording(options.model):
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     compiled = estimate(make_plan(graph, chosen))
     if wanted:
         made = [estimates.estimated(estimates.demand_of_plan(compiled), chosen.chip, board)]
-        if options.against:
+        if options.against is not None:
             made.append(estimates.compared(options, graph, chosen))
         estimates.show(options, made, board)
         return 0
@@ -111,7 +111,7 @@ def _explain(options: argparse.Namespace) -> int:
     from hornito.model import find_model, read_model
 
     others = {"--against": options.against, "--csv": options.csv, "--plot": options.plot}
-    if given := [name for name, value in others.items() if value]:
+    if given := [name for name, value in others.items() if value is not None]:
         raise BadInput(f"{given[0]}: has no meaning with --explain, which is about one job")
     if estimates.is_recording(options.model):
         raise BadInput(f"{options.model}: is a recording; --explain takes a model, of which nothing is decided yet")
@@ -130,8 +130,8 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _recording(options: argparse.Namespace) -> int:
     """An estimate of a file of submissions, whoever made them."""
-    if options.against and not estimates.is_recording(options.against):
-        raise BadInput(f"--against {options.against}: a recording is compared with a recording (.npz, .trace)")
+    if options.against is not None and not estimates.is_recording(options.against):
+        raise BadInput(f"--against {options.against!r}: a recording is compared with a recording (.npz, .trace)")
     made, boards = [], []
     for name in filter(None, (options.model, options.against)):
         chip = plan_options(options).chip if options.chip else estimates.chip_of_recording(name)

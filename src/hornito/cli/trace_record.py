@@ -50,7 +50,9 @@ def run(options: argparse.Namespace) -> int:
     command = program(options)
     node = _find_node(options.device)
     if node.path == _VIRTUAL:
-        remark(f"device: {node.path} ({options.chip or node.chip})")
+        from hornito.hardware.chips import DEFAULT_CHIP, find_chip
+
+        remark(f"device: {node.path} ({find_chip(options.chip or DEFAULT_CHIP).name})")
         return run_on_virtual_node(options, options.output, tell=True)
     given = [f"--{name}" for name in _VIRTUAL_ALONE if getattr(options, name)]
     if given:
@@ -112,14 +114,13 @@ def _find_node(name: str) -> _Node:
 def _look(name: str) -> dict[str, str]:
     """The fields of a ``_Node``, or {"error": one line}."""
     from hornito.driver.node import look_at
-    from hornito.hardware.chips import DEFAULT_CHIP
     from hornito.runtime.devices import resolve
     from hornito.uapi.kernel import RealKernel
 
     try:
         path = resolve(name)
         if path == _VIRTUAL:
-            return {"path": path, "chip": DEFAULT_CHIP}
+            return {"path": path, "chip": ""}  # the chosen one
         node = look_at(RealKernel(), path)
         if not node.is_etnaviv:
             return {"error": f"{path}: a node of the driver {node.driver!r}, not of etnaviv; name another --device"}

@@ -39,13 +39,15 @@ def _within(one: Kept, other: Kept) -> bool:
 
 def choices(geometry: Geometry, tile: Tile, coefficients: Taken, chip: Chip) -> list[CacheFields]:
     """All that fits the SRAM, the least first; nothing always does."""
-    image = image_bytes(tile, max(geometry.kernel_x, geometry.kernel_y), geometry.planes)
-    return possible_caching(image, geometry.outputs, coefficients.cached, chip.vip_sram)
+    return possible_caching(_image(geometry, tile), geometry.outputs, coefficients.cached, chip.vip_sram)
+
+
+def _image(geometry: Geometry, tile: Tile) -> int:
+    return image_bytes(tile, max(geometry.kernel_x, geometry.kernel_y), geometry.planes)
 
 
 def _by_reference(geometry: Geometry, tile: Tile, coefficients: Taken, chip: Chip) -> CacheFields:
-    size = max(geometry.kernel_x, geometry.kernel_y)
-    fields = choose_caching(tile, size, geometry.planes, geometry.outputs, coefficients.cached, chip.vip_sram)
+    fields = choose_caching(_image(geometry, tile), geometry.outputs, coefficients.cached, chip.vip_sram)
     if chip.nn_version == 8:
         # The reference driver turns caching off there, but leaves the addresses that it would have used.
         fields |= {"image_caching_mode": CachingMode.NONE, "kernel_caching_mode": CachingMode.NONE}

@@ -88,11 +88,8 @@ def _fields(mode: CachingMode, end: int, image: int, pattern: tuple[int, int, in
     )
 
 
-def choose_caching(
-    tile: Tile, kernel_size: int, planes: int, outputs: int, coefficient_bytes: int, sram: int
-) -> CacheFields:
-    """Split ``sram`` bytes between ``coefficient_bytes`` of coefficients and the tile of ``planes`` input planes."""
-    image = image_bytes(tile, kernel_size, planes)
+def choose_caching(image: int, outputs: int, coefficient_bytes: int, sram: int) -> CacheFields:
+    """Split ``sram`` bytes between the coefficients and a tile's input of ``image`` bytes, as the reference driver."""
     mode, pattern = CachingMode.FULL, (0, 0, 0)
     if COEFFICIENTS_START + coefficient_bytes + image < sram:
         end = max(min(align(COEFFICIENTS_START + coefficient_bytes, 128), sram), SMALLEST_END)

@@ -4,7 +4,7 @@
 from hornito.cost.calibration import Calibration, Measured, calibrate
 from hornito.cost.columns import as_json, columns
 from hornito.cost.demand import Choices, Demand, Item, Target, TensorMemory, choices_of, demand_of
-from hornito.cost.difference import Difference, difference
+from hornito.cost.difference import Compared, Difference, comparable, difference
 from hornito.cost.duration import Bound, Parts, Rates, duration, rates, rates_of
 from hornito.cost.estimate import Cost, Estimate, Range, estimate, total
 from hornito.cost.overlap import Overlap, elapsed
@@ -14,6 +14,7 @@ __all__ = [
     "Bound",
     "Calibration",
     "Choices",
+    "Compared",
     "Cost",
     "Cut",
     "Demand",
@@ -34,6 +35,7 @@ __all__ = [
     "calibrate",
     "choices_of",
     "columns",
+    "comparable",
     "demand_of",
     "difference",
     "duration",

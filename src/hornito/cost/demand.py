@@ -71,7 +71,8 @@ class Demand:
     """All of an inference, or of a recording. ``memory``: bytes of the NPU's buffers by what they hold, all of which
     live at the same time; ``estimated``: the chip's coefficient format is unproven, and their size a guess;
     ``tensors``: what becomes of the tensors' memory, where that is known; ``on_chip``: the same items if tensors stayed
-    in on-chip memory between jobs, which nobody knows how to tell the chip; empty where that would bring nothing."""
+    in on-chip memory between jobs, which nobody knows how to tell the chip; empty where that would bring nothing;
+    ``recorded``: of submissions alone, without what the CPU does."""
 
     title: str
     items: tuple[Item, ...]
@@ -79,6 +80,7 @@ class Demand:
     estimated: bool = False
     tensors: TensorMemory | None = None
     on_chip: tuple[Item, ...] = ()
+    recorded: bool = False
 
 
 def choices_of(descriptor: NNDescriptor, chip: Chip, zrl_bits: int | None = None) -> Choices:
@@ -112,7 +114,7 @@ def demand_of(submissions: Sequence[Submission], chip: Chip, title: str) -> Dema
         items += [Item(Target.SUBMIT, f"submission {number}", "SUBMIT"), *own]
         for buffer in submission.buffers:
             memory[buffer.kind.value] = memory.get(buffer.kind.value, 0) + buffer.size
-    return Demand(title, tuple(items), memory)
+    return Demand(title, tuple(items), memory, recorded=True)
 
 
 def _items(submission: Submission, chip: Chip, where: int) -> Iterator[Item]:

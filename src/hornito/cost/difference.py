@@ -4,10 +4,15 @@
 Two plans on one chip share its figures: a slower bus slows both. So their difference is surer than either of them.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
-from hornito.cost.estimate import Estimate, Range, total
+from hornito.cost.demand import Target
+from hornito.cost.estimate import Estimate, Range, estimate, total
+
+_NOT_RECORDED = (Target.CPU, Target.COPY)
 
 
 @dataclass(frozen=True)
@@ -20,13 +25,42 @@ class Difference:
 
     def text(self, first: str, second: str) -> str:
         """In one line."""
-        low, high = 1e3 * self.time.low, 1e3 * self.time.high
-        line = f"{second} - {first}: {1e3 * self.time.seconds:+.3f} ms ({low:+.3f} .. {high:+.3f})"
-        if not self.time.seconds:
-            return line
+        # To the microsecond; + 0 makes of -0.0 a plain one.
+        gap, low, high = (round(1e3 * one, 3) + 0 for one in (self.time.seconds, self.time.low, self.time.high))
+        line = f"{second} - {first}: {gap:+.3f} ms ({low:+.3f} .. {high:+.3f})"
+        if not gap:
+            return f"{line}; neither is faster"
         shorter = second if self.time.seconds < 0 else first
         held = "; no longer with " + ", ".join(self.flips) if self.flips else ", also with any figure 30 % off"
         return f"{line}; {shorter} is faster{held}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {**self.time.as_json(), "flips": list(self.flips)}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two estimates of what both have; ``left_out``: what the other had nothing of, as a recording of the CPU's."""
+
+    one: Estimate
+    other: Estimate
+    left_out: tuple[Target, ...]
+
+
+def comparable(one: Estimate, other: Estimate) -> Compared:
+    """A recording has no step of the CPU's: beside one, a plan is compared without them."""
+    if one.demand.recorded == other.demand.recorded:
+        return Compared(one, other, ())
+    plan = other if one.demand.recorded else one
+    left_out = tuple(target for target in _NOT_RECORDED if any(cost.item.target is target for cost in plan.costs))
+    return Compared(_without(one, left_out), _without(other, left_out), left_out)
+
+
+def _without(whole: Estimate, targets: tuple[Target, ...]) -> Estimate:
+    kept = tuple(item for item in whole.demand.items if item.target not in targets)
+    if len(kept) == len(whole.demand.items):
+        return whole
+    return estimate(dataclasses.replace(whole.demand, items=kept, on_chip=()), whole.chip, whole.timing)
 
 
 def difference(one: Estimate, other: Estimate, by: float = 0.3) -> Difference:

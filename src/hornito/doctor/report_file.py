@@ -75,7 +75,7 @@ def read_report(path: str | Path) -> Report:
         raise
     except _UNREADABLE as error:
         what = " ".join(str(error).split())[:80]
-        raise BadInput(f"{path}: no report ({what}); make one with 'hornito doctor -o {path.name}'") from error
+        raise BadInput(f"{path}: no report ({what}); make one with 'hornito doctor -o report.zip'") from error
     try:
         return from_json(value)
     except BadInput as error:

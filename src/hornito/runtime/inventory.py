@@ -11,6 +11,7 @@ from hornito.hardware.chips import CHIPS, Chip, CoefficientFormat
 from hornito.remote import RemoteDevice
 from hornito.runtime.devices import CPU, HERE, VIRTUAL
 from hornito.uapi.etnaviv import DRIVER_NAME
+from hornito.words import counted
 
 PLAN_ONLY = "its coefficient format is unproven, so models can be planned for it, but not run"
 
@@ -108,7 +109,7 @@ def _real(machine: Machine, path: str) -> Found | None:
 
 
 def _chip_text(chip: Chip) -> str:
-    return f"{chip.nn_cores} NN and {chip.tp_cores} TP cores, {chip.soc}"
+    return f"{counted(chip.nn_cores, 'NN core')} and {counted(chip.tp_cores, 'TP core')}, {chip.soc}"
 
 
 def _core_line(core: Core) -> str:
