@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hornito.cli.arrays import Form, Stack
+from hornito.cli.arrays import Form, Stack, load_array
 from hornito.cli.frames import AHEAD, Frame, ahead, find_frames, load_frame
-from hornito.errors import Unsupported
+from hornito.errors import BadInput, Unsupported
 from hornito.examples import builtin_model, load_picture
 from tests.cli.conftest import Hornito
 
@@ -101,12 +101,16 @@ def test_a_broken_frame_is_named_and_nothing_is_written(
 @pytest.mark.parametrize(
     "model,place,code,words",
     [
-        ("classifier", "none", 2, "no frames are there"),
+        ("classifier", "none", 2, "none: no such folder or file"),
         ("classifier", "*.txt", 2, "neither a picture nor an array"),
         ("classifier", "notes.txt", 2, "neither a picture nor an array"),
         ("classifier", "empty", 2, "no frames are there"),
         ("classifier", "flat.npy", 2, "holds no frames"),
-        ("classifier", "wide.npy", 2, "wide.npy[0]: uint8 (1, 12, 17, 3); input image takes uint8 (1, 12, 16, 3)"),
+        ("classifier", "wide.npy", 2, "wide.npy[0]: uint8 (1, 12, 17, 3); input 'image' takes uint8 (1, 12, 16, 3)"),
+        ("classifier", "none*", 2, "no frames are there"),
+        ("classifier", "cut.npy", 2, "cut.npy: ends before its array does"),
+        ("classifier", "pipe.npy", 2, "pipe.npy: is no ordinary file"),
+        ("classifier", "pipes", 2, "1.png: is no ordinary file"),
         ("classifier", "broken.npy", 2, "holds no array"),
         ("two", ".", 3, "2 inputs; --frames is for models of one"),
         ("float", ".", 3, "which no picture is"),
@@ -119,6 +123,10 @@ def test_what_is_no_film_is_refused(
     np.save(film.parent / "flat.npy", np.zeros(4, np.uint8))
     np.save(film.parent / "wide.npy", np.zeros((2, 12, 17, 3), np.uint8))
     (film.parent / "broken.npy").write_bytes(b"no array")
+    (film.parent / "cut.npy").write_bytes((film.parent / "wide.npy").read_bytes()[:-1])
+    (film / "pipes").mkdir()
+    for pipe in (film / "pipes" / "1.png", film.parent / "pipe.npy"):
+        os.mkfifo(pipe)
     where = film.parent / place if place.endswith(".npy") else film / place
     found = hornito("run", folder / f"{model}.tflite", "--frames", where)
     assert (found.code, found.out) == (code, "")
@@ -155,6 +163,34 @@ def test_no_frame_is_written_over(place: str, film: Path, folder: Path, hornito:
     found = hornito("run", folder / "classifier.tflite", "--frames", f"{film}{place}", "--output", frame)
     assert (found.code, found.out) == (2, "") and f"{frame}: is read as well" in found.err
     assert frame.read_bytes() == before
+
+
+@pytest.mark.parametrize("place,name", [("", "y.npy"), ("/*.np?", "y.npy"), ("/../*/*", "y.npy")])
+def test_no_output_becomes_a_frame(place: str, name: str, film: Path, folder: Path, hornito: Hornito) -> None:
+    (film / "notes.txt").unlink()
+    np.save(film / "first.npy", load_picture(film / NAMES[0], 12, 16, 3))
+    found = hornito("run", folder / "classifier.tflite", "--frames", f"{film}{place}", "--output", film / name)
+    assert (found.code, found.out) == (2, "") and f"{film / name}: would be a frame of {film}" in found.err
+    assert not (film / name).exists()
+
+
+def test_outputs_beside_frames_that_are_none_may_be(film: Path, folder: Path, hornito: Hornito) -> None:
+    given = ["--frames", f"{film}/f*", "--output", film / "y.npy"]
+    assert hornito("run", folder / "classifier.tflite", *given).code == 0
+    assert np.load(film / "y.npy").shape == (4, 10)
+
+
+@pytest.mark.parametrize("length", [9, 40, 127, 128, 130])
+def test_a_cut_array_is_told_from_one_that_is_none(length: int, tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    np.save(path, np.zeros(8, np.uint8))
+    path.write_bytes(path.read_bytes()[:length])
+    for mapped in (False, True):
+        with pytest.raises(BadInput, match="ends before its array does"):
+            load_array(path, mapped=mapped)
+    np.save(path, np.array([{}]))
+    with pytest.raises(BadInput, match="holds no array of numbers"):
+        load_array(path)
 
 
 def test_arrays_of_a_frame_may_have_the_axis_of_one(tmp_path: Path) -> None:

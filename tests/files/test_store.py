@@ -203,3 +203,24 @@ def test_limit_that_is_no_size_is_refused(text: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(LIMIT_VARIABLE, text)
     with pytest.raises(BadInput, match="HORNITO_CACHE_LIMIT=.* is no size; give bytes, or for example 512M"):
         cache_limit()
+
+
+def test_what_is_no_file_is_never_waited_for(tmp_path: Path) -> None:
+    store = Store(tmp_path, LIMIT)
+    os.mkfifo(tmp_path / "read")
+    os.mkfifo(tmp_path / "written")
+    writer = os.open(tmp_path / "read", os.O_RDWR)
+    assert content(store, "read") is None and names(tmp_path) == {"written"}
+    os.close(writer)
+    store.put("written", [b"one"])
+    assert content(store, "written") == b"one"
+
+
+def test_a_folder_in_an_entrys_place_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path, LIMIT)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    before = len(os.listdir("/proc/self/fd"))
+    assert content(store, "a") is None
+    assert len(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(BadInput, match="a: is a folder or a device in an entry's place; remove it"):
+        store.put("a", [b"one"])

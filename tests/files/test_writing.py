@@ -221,3 +221,10 @@ def test_what_is_being_written_has_no_name_yet(tmp_path: Path) -> None:
         stream.write(b"content")
         assert os.listdir(tmp_path) == []
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_pipe_that_nobody_reads_is_bad_input(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(BadInput, match="pipe: is a pipe that nobody reads"), atomic_writer(pipe):
+        pass

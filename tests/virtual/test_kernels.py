@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from hornito.cli.progress import preparation
+from hornito.errors import BadInput
 from hornito.files import Store
 from hornito.virtual.npu import kernels, machine_code, matrix
 from hornito.virtual.npu.executor import Executor
@@ -177,3 +179,39 @@ def test_no_loop_leaves_its_arrays(tmp_path: Path) -> None:
         HORNITO_CACHE=str(tmp_path),
         NUMBA_BOUNDSCHECK="1",
     )
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "/proc/nope"])
+def test_code_that_is_not_kept_is_told_once_and_why(
+    place: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HORNITO_CACHE", place)
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr(machine_code, "_lost", [])
+    machine_code._remark_once.cache_clear()
+    assert machine_code.kept()
+    assert made_anew() and made_anew() and not machine_code.kept()
+    (remark,) = caplog.messages
+    assert remark.startswith(f"machine code is not kept for the next start: {place}: can't be used as a folder (N")
+
+
+def test_code_that_a_full_folder_does_not_take_is_told(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise BadInput("disk full")
+
+    monkeypatch.setattr(Store, "put", full)
+    monkeypatch.setattr(machine_code, "_lost", [])
+    machine_code._remark_once.cache_clear()
+    assert made_anew() and made_anew() and not machine_code.kept()
+    assert caplog.messages == ["machine code is not kept for the next start: disk full"]
+
+
+@pytest.mark.parametrize("kept,words", [(True, "virtual NPU, once on this machine ..."), (False, "virtual NPU ...")])
+def test_preparation_is_said_to_be_once_only_where_it_is(
+    kept: bool, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(machine_code, "kept", lambda: kept)
+    preparation()(1, 2, "a")
+    assert words in capsys.readouterr().err

@@ -3,12 +3,14 @@
 
 import io
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from hornito.errors import BadInput, Unsupported
+from hornito.files import check_ordinary
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,34 @@ def load_array(path: Path, *, mapped: bool = False) -> Any:
     """The array in a .npy file; ``mapped``: only what is looked at is read. Raises BadInput."""
     import numpy as np
 
+    check_ordinary(path, "give a .npy file")
     try:
         value = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
     except OSError as error:
         raise BadInput(f"{path}: can't be read ({error.strerror or error})") from error
     except (ValueError, EOFError, MemoryError) as error:
         # numpy's own words would advise to trust the file.
+        if _is_cut(path):
+            raise BadInput(f"{path}: ends before its array does; copy it again, or make it again") from error
         raise BadInput(f"{path}: holds no array of numbers that fits; make one with numpy.save") from error
     if not isinstance(value, np.ndarray):
         raise BadInput(f"{path}: holds several arrays; give one .npy file for each input")
     return value
+
+
+def _is_cut(path: Path) -> bool:
+    """Is it the beginning of a .npy file?"""
+    import numpy as np
+
+    form = np.lib.format
+    readers = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
+    with path.open("rb") as file:
+        try:
+            shape, _, dtype = readers[form.read_magic(file)](file)
+            needed: int = math.prod(shape) * dtype.itemsize
+            return not dtype.hasobject and os.fstat(file.fileno()).st_size < file.tell() + needed
+        except (ValueError, KeyError) as error:
+            return "EOF" in str(error)  # within what comes before the numbers
 
 
 def check(value: Any, form: Form, path: str) -> Any:
@@ -63,7 +83,7 @@ def check(value: Any, form: Form, path: str) -> Any:
 
     if value.dtype != np.dtype(form.dtype) or value.shape != form.shape:
         cure = "convert it" if value.dtype != np.dtype(form.dtype) else "give it that shape"
-        raise BadInput(f"{path}: {kind(value.dtype, value.shape)}; input {form.name} takes {form}: {cure}")
+        raise BadInput(f"{path}: {kind(value.dtype, value.shape)}; input {form.name!r} takes {form}: {cure}")
     return value
 
 

@@ -6,6 +6,7 @@ While a frame runs, the next ones are read and resized in another thread.
 
 import contextlib
 import glob
+import os
 import re
 import sys
 import time
@@ -52,6 +53,8 @@ def find_frames(place: str) -> list[Frame]:
         found = [entry for entry in entries if _is_frame(entry)]
     elif path.suffix.lower() == ARRAYS and path.exists():
         return _stacked(path)
+    elif not path.exists() and not glob.has_magic(place):
+        raise BadInput(f"{place}: no such folder or file; {CURE}")
     else:
         found = [path] if path.exists() else [Path(name) for name in glob.glob(place)]
         for each in found:
@@ -60,6 +63,17 @@ def find_frames(place: str) -> list[Frame]:
     if not found:
         raise BadInput(f"{place}: no frames are there; {CURE}")
     return [Frame(str(each), each) for each in sorted(found, key=_order)]
+
+
+def keep_out(outputs: Sequence[str], place: str) -> None:
+    """Refuse outputs that the next run would take for frames. Raises BadInput."""
+    for output in map(Path, outputs):
+        if Path(place).is_dir():
+            among = output.resolve().parent == Path(place).resolve()
+        else:
+            among = glob.has_magic(place) and Path(os.path.abspath(output)).match(os.path.abspath(place))
+        if among and _is_frame(output) and not output.name.startswith("."):
+            raise BadInput(f"{output}: would be a frame of {place} the next time; write the output somewhere else")
 
 
 def _is_frame(path: Path) -> bool:
@@ -96,7 +110,7 @@ def load_frame(frame: Frame, form: Form) -> Any:
     from hornito.examples.pictures import as_input, load_picture
 
     if len(form.shape) != 4 or form.shape[0] != 1 or form.shape[3] not in (1, 3):
-        raise Unsupported(f"{frame.name}: input {form.name} takes {form}, which no picture is; give .npy files")
+        raise Unsupported(f"{frame.name}: input {form.name!r} takes {form}, which no picture is; give .npy files")
     return as_input(load_picture(frame.path, *form.shape[1:]), form.dtype)
 
 

@@ -78,7 +78,10 @@ def preparation() -> Callable[[int, int, str], None]:
         nonlocal progress
         if progress is None:  # what went before, such as reading the model, is no preparation
             # By now one part was compiled, so there is much to do.
-            progress = Progress("preparing the virtual NPU, once on this machine", patience=0.0)
+            from hornito.virtual.npu.machine_code import kept
+
+            once = ", once on this machine" if kept() else ""
+            progress = Progress(f"preparing the virtual NPU{once}", patience=0.0)
         progress.update(done, total)
         if done >= total:
             progress.close()

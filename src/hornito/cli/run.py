@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from hornito.cli.arrays import Form, Runnable, check, load_array, save, summary, summary_line
-from hornito.cli.frames import find_frames, run_frames
+from hornito.cli.frames import find_frames, keep_out, run_frames
 from hornito.cli.options import (
     LEVEL,
     add_device_options,
@@ -65,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
         raise BadInput("--frames and --input: one of them says what goes in; leave the other out")
     frames = [] if options.frames is None else find_frames(options.frames)
     keep_apart(options.output, [options.model, *options.input, *{str(frame.path) for frame in frames}])
+    if options.frames is not None:
+        keep_out(options.output, options.frames)
     opened = _submissions if options.model.endswith(SUBMISSION_SUFFIX) else _model
     with _outputs(options.output) as files, opened(options) as runnable:
         if len(files) > len(runnable.outputs):

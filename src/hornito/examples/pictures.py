@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from hornito.errors import BadInput, Unsupported
+from hornito.files import check_ordinary
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,6 +39,7 @@ def read_picture(path: str | Path, channels: int) -> NDArray[np.uint8]:
         raise BadInput(
             f"{path}: the model's input has {channels} channels, a picture 1 or 3; give a model for pictures"
         )
+    check_ordinary(path, CURE)
     try:
         # Pillow warns well below our limit, which is checked before pixels are unpacked, and of metadata nobody reads.
         with warnings.catch_warnings():

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import re
+import stat
 import struct
 import time
 import zlib
@@ -73,9 +74,14 @@ class Store:
     def _read(self, key: str) -> memoryview | None:
         try:
             handle = os.open(self._folder / key, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(handle, "rb") as stream:
-                if not self._private or may_trust(os.fstat(handle), os.geteuid()):
-                    return memoryview(stream.read())
+            try:
+                status = os.fstat(handle)
+                # Of a pipe nobody knows when it ends.
+                if stat.S_ISREG(status.st_mode) and (not self._private or may_trust(status, os.geteuid())):
+                    with open(handle, "rb", closefd=False) as stream:
+                        return memoryview(stream.read())
+            finally:
+                os.close(handle)
         except OSError as error:
             if error.errno != errno.ELOOP:  # a symbolic link, which Hornito never puts there
                 return None
@@ -97,8 +103,12 @@ class Store:
             make_folder(self._folder, 0o700 if self._private else 0o755)
         except OSError as error:
             raise BadInput(f"{self._folder}: can't be made ({error.strerror}); name a place that can") from error
+        if (place := self._folder / key).exists() and not place.is_file():
+            self.drop(key)
+            if place.exists():
+                raise BadInput(f"{place}: is a folder or a device in an entry's place; remove it")
         mode = 0o600 if self._private else 0o666
-        with atomic_writer(self._folder / key, durable=False, mode=mode) as stream:
+        with atomic_writer(place, durable=False, mode=mode) as stream:
             stream.write(_HEADER.pack(_MAGIC, length, checksum))
             stream.writelines(parts)
         self._shrink()

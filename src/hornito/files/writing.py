@@ -35,8 +35,8 @@ def model_directories() -> list[Path]:
 def atomic_writer(path: str | Path, *, durable: bool = True, mode: int = 0o666) -> Iterator[BinaryIO]:
     """A binary file that appears at ``path``, whole, when the block ends without an exception; else nothing changes.
 
-    ``durable``: it also survives a power cut, for which the block's end waits for the disk. ``mode``: its permissions,
-    less what the umask takes.
+    ``durable``: it also survives a power cut, for which the block's end waits for the disk. ``mode``: a new file's
+    permissions, of which the umask takes its part.
 
     A symbolic link stays one: what it points to is written. What is no ordinary file (a pipe, a device) is written
     straight away. Raises BadInput where the place can't be written (no such folder, no permission, disk full).
@@ -48,7 +48,7 @@ def atomic_writer(path: str | Path, *, durable: bool = True, mode: int = 0o666) 
             if place.is_dir():
                 raise BadInput(f"{path}: is a folder; name a file to write")
             if place.exists() and not place.is_file():
-                own = _File(path, place)
+                own = _File(path, _special(path, place))
             else:
                 # Shortened: the longest name that a folder takes, 255 bytes, must leave room for what is added.
                 temporary = place.with_name(f".{place.name[:SHORT]}.{os.urandom(8).hex()}.part")
@@ -93,6 +93,18 @@ class _File(io.FileIO):
     def close(self) -> None:
         with _told(self._shown):
             super().close()
+
+
+def _special(shown: str | Path, place: Path) -> int:
+    """A device or a pipe, open to write. Raises BadInput for a pipe that nobody reads: it would be waited for."""
+    try:
+        handle = os.open(place, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise BadInput(f"{shown}: is a pipe that nobody reads, no ordinary file; name a file to write") from error
+        raise
+    os.set_blocking(handle, True)
+    return handle
 
 
 def _draft(path: Path, mode: int) -> int:

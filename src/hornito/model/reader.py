@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hornito.errors import BadInput
-from hornito.files import model_directories
+from hornito.files import check_ordinary, model_directories
 from hornito.model.checks import check_control_flow, check_operator
 from hornito.model.flat import FlatFile, Table
 from hornito.model.graph import Graph, Operator, Quantization, Signature, Tensor
@@ -74,8 +74,7 @@ def find_model(name: str | Path) -> Path:
             return given
         if given.is_dir():
             raise BadInput(f"{given}: is a folder; name the .tflite file in it")
-        if given.exists():
-            raise BadInput(f"{given}: is no ordinary file but a device or a pipe; give the path of a .tflite file")
+        check_ordinary(given, "give the path of a .tflite file")
         folders = [] if given.is_absolute() else model_directories()
         for folder in folders:
             for candidate in (folder / given, folder / f"{given}.tflite"):

@@ -154,7 +154,8 @@ def _cache_folder(function: Callable[..., Any]) -> str | None:
     try:
         with tempfile.TemporaryFile(dir=folder):
             return str(folder)
-    except OSError:
+    except OSError as error:
+        machine_code.remark_lost(f"{folder}: can't be written ({error.strerror}); name a place that can")
         return None
 
 

@@ -43,6 +43,9 @@ _NUMBERS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
 _RESULTS = _NUMBERS | {"none": (ctypes.c_void_p, lambda value: value)}
 
 
+_lost: list[str] = []  # why something that was compiled is not kept
+
+
 class NotToBeKept(Exception):
     """A loop that only its compiler can call, or load."""
 
@@ -160,12 +163,28 @@ def may_keep_in(folder: Path, top: Path, *, alone: bool = False) -> bool:
     """Make ``folder`` and look at it, up to ``top``, as ``private_folder`` does: what is there gets executed."""
     try:
         private_folder(folder, top, alone=alone)
-    except OSError:
+    except OSError as error:
+        if alone:  # the last place that is tried
+            remark_lost(f"{top}: can't be used as a folder ({error.strerror}); name a place that can")
         return False
     except BadInput as error:
         _remark_once(f"machine code in the cache is not used: {error}")
+        if alone:
+            _lost.append(str(error))
         return False
     return True
+
+
+def kept() -> bool:
+    """Will the next start find what this one compiles, as far as that is known by now?"""
+    return allowed() > 0 and not _lost
+
+
+def remark_lost(why: object) -> None:
+    """Say, once, that what is compiled is not kept."""
+    if not _lost:
+        _remark_once(f"machine code is not kept for the next start: {why}")
+    _lost.append(str(why))
 
 
 @functools.cache
@@ -220,8 +239,10 @@ def load(content: memoryview) -> Loaded:
 
 def keep(place: Store, name: str, content: memoryview) -> None:
     """Put what ``make`` made where later starts find it, if that can be."""
-    with contextlib.suppress(BadInput):
+    try:
         place.put(name, [content])
+    except BadInput as error:
+        remark_lost(error)
 
 
 def make(function: Callable[..., Any], signature: str) -> bytes:
