@@ -60,21 +60,21 @@ def possible_caching(image: int, outputs: int, coefficient_bytes: int, sram: int
     small = 0 < image < COEFFICIENTS_START  # lies below the coefficients
     after = 0 if small else image
     whole = max(align(COEFFICIENTS_START + coefficient_bytes, 128), SMALLEST_END)
-    found = [_fields(CachingMode.NONE, min(SMALLEST_END, sram), 0, (0, 0, 0))]
+    found = [_fields(CachingMode.NONE, min(SMALLEST_END, sram), 0, (0, 0, 0), sram)]
     for kept, taken in ((0, 0), (image, after)) if image else ((0, 0),):
         rest = (sram - taken) // 128 * 128
         if kept and rest >= SMALLEST_END:
-            found.append(_fields(CachingMode.NONE, SMALLEST_END, kept, (0, 0, 0)))
+            found.append(_fields(CachingMode.NONE, SMALLEST_END, kept, (0, 0, 0), sram))
         if whole <= rest:
-            found.append(_fields(CachingMode.FULL, whole, kept, (0, 0, 0)))
+            found.append(_fields(CachingMode.FULL, whole, kept, (0, 0, 0), sram))
         elif rest > SMALLEST_END:
-            found.append(_fields(CachingMode.PARTIAL, rest, kept, _partial_pattern(outputs)))
+            found.append(_fields(CachingMode.PARTIAL, rest, kept, _partial_pattern(outputs), sram))
     return found
 
 
-def _fields(mode: CachingMode, end: int, image: int, pattern: tuple[int, int, int]) -> CacheFields:
-    """Coefficients up to byte ``end``, the image behind them or, a small one, before."""
-    first, last = (0, COEFFICIENTS_START) if image < COEFFICIENTS_START else (end, end + image)
+def _fields(mode: CachingMode, end: int, image: int, pattern: tuple[int, int, int], sram: int) -> CacheFields:
+    """Coefficients up to byte ``end``, the image behind them, as far as there is room, or, a small one, before."""
+    first, last = (0, COEFFICIENTS_START) if image < COEFFICIENTS_START else (end, min(end + image, sram))
     return CacheFields(
         image_caching_mode=CachingMode.FULL if image else CachingMode.NONE,
         kernel_caching_mode=mode,
@@ -103,19 +103,4 @@ def choose_caching(image: int, outputs: int, coefficient_bytes: int, sram: int) 
             end, image = 0, 0
         else:
             end = sram - image
-    image_mode, image_start, image_end = CachingMode.NONE, 0, COEFFICIENTS_START
-    if image:
-        image_mode = CachingMode.FULL
-        if image >= COEFFICIENTS_START:
-            image_start, image_end = end, min(end + image, sram)
-    return CacheFields(
-        image_caching_mode=image_mode,
-        kernel_caching_mode=mode,
-        kernel_pattern_msb=pattern[0],
-        kernel_pattern_low=pattern[1],
-        kernel_pattern_high=pattern[2],
-        kernel_cache_start_address=COEFFICIENTS_START,
-        kernel_cache_end_address=end,
-        image_cache_start_address=image_start,
-        image_cache_end_address=image_end,
-    )
+    return _fields(mode, end, image, pattern, sram)
