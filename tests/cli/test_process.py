@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: MIT
 """How does ``hornito`` behave as a program: pipes that close, interrupts, other folders, what it imports?"""
 
-import errno
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -68,24 +66,16 @@ ENDS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")
 def test_signals_end_it_with_their_code_and_leave_nothing(
     number: signal.Signals, code: int, word: str, folder: Path, tmp_path: Path
 ) -> None:
-    pipe = tmp_path / "x.npy"
-    os.mkfifo(pipe)
-    process = start("run", folder / "layer.tflite", "--input", pipe, "--output", tmp_path / "y.npy")
-    writer = -1
-    for _ in range(600):  # until the program waits for its input
-        try:
-            writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-            break
-        except OSError as error:
-            assert error.errno == errno.ENXIO and process.poll() is None
-            time.sleep(0.1)
-    assert writer >= 0
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
-    os.close(writer)
+    film = tmp_path / "film.npy"
+    np.save(film, np.load(folder / "layer.npy").repeat(20000, axis=0))
+    given = [f"--frames={film}", f"--output={tmp_path / 'y.npy'}", "--json", "--device=cpu"]
+    with start("run", folder / "layer.tflite", *given) as process:
+        assert process.stdout is not None and process.stdout.readline()  # it is at work
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
     assert process.returncode == code
     assert stderr.splitlines()[-1] == f"hornito: {word}" and "Traceback" not in stderr
-    assert list(tmp_path.iterdir()) == [pipe]
+    assert list(tmp_path.iterdir()) == [film]
 
 
 WRITES = """

@@ -129,7 +129,8 @@ def run():
     interpreter = Interpreter(sys.argv[1], device="virtual", num_threads=int(sys.argv[2]), cache=False)
     interpreter.allocate_tensors()
     interpreter.invoke()
-    print(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).sum())
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).sum()
+    sys.stdout.write(f"{found}\\n")  # at once: print writes the end of the line by itself
 
 for _ in range(2):
     threading.Thread(target=run).start()
@@ -142,6 +143,7 @@ def test_threads_that_outlive_the_main_one_run_models(threads: int, tmp_path: Pa
     path.write_bytes(alternating())
     command = [sys.executable, "-c", UNJOINED, str(path), str(threads)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ)
+    assert len(ended.stdout.split()) == 2, ended.stderr
     first, second = ended.stdout.split()
     assert first == second
     assert "Traceback" not in ended.stderr

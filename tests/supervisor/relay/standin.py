@@ -3,6 +3,7 @@
 
 import contextlib
 import ctypes
+import errno
 import mmap
 import os
 from collections.abc import Iterator
@@ -111,7 +112,8 @@ class AsLinux:
             self._inner.call(file, request, arg, caller)
         except PassOn:
             theirs = self._device.find(caller.pid, caller.descriptor)
-            assert theirs is not None
+            if theirs is None:  # it was killed meanwhile
+                raise OSError(errno.ESRCH, "the caller is gone") from None
             self._device.call(theirs, request, arg, caller)
 
 
